@@ -1,0 +1,1 @@
+"""Sockerless as it is installed: configuration, supervised processes and the command line."""

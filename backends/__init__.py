@@ -1,0 +1,1 @@
+"""Where containers run: the engine contract, the engine every worker shares, and one package a backend."""

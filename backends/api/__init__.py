@@ -1,0 +1,1 @@
+"""The engine contract: all that a frontend knows of a backend."""

@@ -1,0 +1,255 @@
+"""COPY and ADD: which sources their words mean, what identifies them, and where they go."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backends.api.errors import InvalidArgument
+from backends.core.build import tree as trees
+from backends.core.build.layerdraft import Item, LayerDraft, NotADirectory, Place
+from backends.core.build.tree import Trees
+from sandbox.images.compression import MAGIC_LENGTH, decompress, sniff
+from sandbox.images.dockerfile.instructions import InlineFile
+from sandbox.images.dockerfile.patterns import PatternMatcher, has_wildcards
+from sandbox.images.errors import InvalidImage
+from sandbox.images.layer import LayerIndex
+from sandbox.images.tree import LowerNode, LowerTree, merge
+
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Found:
+    """One source: ``path`` as it was found, "" for the whole tree; ``checksum`` identifies it."""
+
+    path: str
+    node: LowerNode
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A here-document, or a downloaded file, as a source."""
+
+    name: str
+    data: bytes
+    checksum: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How sources are copied. ``owner`` None keeps theirs; ``unpack`` local archives; ``parents`` keeps directories."""
+
+    owner: tuple[int, int] | None = (0, 0)
+    mode: int | None = None
+    unpack: bool = False
+    parents: bool = False
+    exclude: tuple[str, ...] = ()
+    chown: bool = False
+
+    def skip(self) -> Callable[[str], bool]:
+        """What --exclude leaves out, by path below the source."""
+        return PatternMatcher(self.exclude).matches if self.exclude else lambda path: False
+
+
+def find_sources(
+    cache: Trees, source: LowerTree, words: Sequence[str], name: str, from_context: bool, skip: Callable[[str], bool]
+) -> list[Found]:
+    """What the words of a COPY or ADD mean in ``source``; InvalidArgument in Docker's words. Reads all of it."""
+    found: list[Found] = []
+    for word in words:
+        path = _relative(word)
+        if path.startswith("../") or path == "..":
+            raise InvalidArgument(f"{name} failed: forbidden path outside the build context: {word} ()")
+        paths = trees.matching(source.root, path) if has_wildcards(path) else [path]
+        found += [_found(cache, source, place, name, from_context, skip) for place in paths]
+    if words and not found:
+        raise InvalidArgument(f"{name} failed: no source files were specified")
+    return found
+
+
+def _relative(word: str) -> str:
+    path = posixpath.normpath(word.lstrip("/").removeprefix("./") or ".")
+    return "" if path == "." else path
+
+
+def _found(
+    cache: Trees, source: LowerTree, path: str, name: str, from_context: bool, skip: Callable[[str], bool]
+) -> Found:
+    node = trees.resolve(source.root, path)
+    if node is None:
+        where = "file not found in build context or excluded by .dockerignore: " if from_context else ""
+        raise InvalidArgument(f"{name} failed: {where}stat {path}: file does not exist")
+    return Found(path, node, trees.checksum(node, posixpath.basename(path), cache.digest, skip))
+
+
+def inline(file: InlineFile) -> Inline:
+    """A here-document as a source."""
+    import hashlib
+
+    data = file.content.encode("utf-8", "surrogateescape")
+    return Inline(file.name, data, f"file:{hashlib.sha256(file.name.encode() + bytes(1) + data).hexdigest()}")
+
+
+def identity(sources: Sequence[Found | Inline]) -> str:
+    """What stands for all sources in the history and the cache."""
+    import hashlib
+
+    if len(sources) == 1:
+        return sources[0].checksum
+    joined = ",".join(source.checksum for source in sources)
+    return f"multi:{hashlib.sha256(joined.encode()).hexdigest()}"
+
+
+def copy_sources(
+    draft: LayerDraft, sources: Sequence[Found | Inline], destination: str, rules: Rules, now: int
+) -> None:
+    """Put every source at ``destination`` (absolute; a directory if it ends in a slash); InvalidArgument."""
+    for source in sources:
+        try:
+            if isinstance(source, Inline):
+                _copy_inline(draft, source, destination, rules, now)
+            else:
+                _copy_found(draft, source, destination, rules)
+        except NotADirectory as error:
+            raise InvalidArgument(f"failed to copy files: {error}: not a directory") from None
+        except InvalidImage as error:
+            raise InvalidArgument(f"failed to copy files: {error.message}") from None
+
+
+def _copy_inline(draft: LayerDraft, source: Inline, destination: str, rules: Rules, now: int) -> None:
+    uid, gid = rules.owner or (0, 0)
+    place, name = _file_place(draft, destination, source.name, (uid, gid))
+    mode = source.mode if rules.mode is None else rules.mode
+    place.put(name, Item("file", mode, uid, gid, now, data=source.data))
+
+
+def _copy_found(draft: LayerDraft, source: Found, destination: str, rules: Rules) -> None:
+    owner = rules.owner or (0, 0)
+    if rules.parents and "/" in source.path:
+        destination = posixpath.join(destination, posixpath.dirname(source.path)) + "/"
+    node = source.node
+    if node.kind == "dir":
+        fresh = draft.find(destination) is None
+        place = draft.directory(destination, owner)
+        if fresh and rules.mode is not None and place.item is not None:
+            place.item = replace(place.item, mode=rules.mode)
+        _merge(place, node, rules)
+        return
+    archive = _archive(node) if rules.unpack and node.kind == "file" else None
+    if archive is not None:
+        kept = Rules(owner=rules.owner if rules.chown else None, mode=rules.mode)
+        _merge(draft.directory(destination, owner), archive.root, kept)
+        return
+    place, name = _file_place(draft, destination, posixpath.basename(source.path), owner)
+    place.put(name, Item.of(node, rules.owner, rules.mode))
+
+
+def _file_place(draft: LayerDraft, destination: str, name: str, owner: tuple[int, int]) -> tuple[Place, str]:
+    there = draft.find(destination)
+    if destination.endswith("/") or (there is not None and there.kind == "dir"):
+        return draft.directory(destination, owner), name
+    return draft.place(destination, owner)
+
+
+def _merge(top: Place, node: LowerNode, rules: Rules) -> None:
+    """Put what is in a directory into another. A directory that is left out comes for what is not left out in it."""
+    skip = rules.skip()
+    stack = [(top, node, "")]
+    while stack:
+        place, directory, path = stack.pop()
+        for name, child in (directory.children or {}).items():
+            below = f"{path}/{name}" if path else name
+            if skip(below) and all(skip(f"{below}/{deep}") for deep, _ in trees.walk(child) if deep):
+                continue
+            found = place.put(name, Item.of(child, rules.owner, rules.mode))
+            if child.kind == "dir":
+                stack.append((found, child, below))
+
+
+def _archive(node: LowerNode) -> LowerTree | None:
+    """The tree of a local tar archive, compressed or not; None for any other file. InvalidImage if it is broken."""
+    reader = _Reader(node)
+    start = reader.read(_BLOCK)
+    reader.position = 0
+    packed = sniff(start[:MAGIC_LENGTH]) != "plain"
+    if not packed and not is_archive_head(start):
+        return None
+    pieces = decompress(reader)
+    try:
+        head = next(pieces, b"")
+    except InvalidImage:
+        return None
+    if not is_archive_head(head):
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "archive"
+        with path.open("wb") as file:
+            file.write(head)
+            for piece in pieces:
+                file.write(piece)
+        return merge([LayerIndex.of_tar(path)])
+
+
+def is_archive_head(start: bytes) -> bool:
+    """Whether the first 512 bytes are a tar header: its checksum is right."""
+    block = start[:_BLOCK]
+    if len(block) < _BLOCK or not any(block):
+        return False
+    try:
+        said = int(block[148:156].strip(b" \0") or b"x", 8)
+    except ValueError:
+        return False
+    return said == sum(block[:148]) + sum(block[156:]) + 8 * 32
+
+
+class _Reader:
+    def __init__(self, node: LowerNode) -> None:
+        self._node = node
+        self.position = 0
+
+    def read(self, size: int, /) -> bytes:
+        node = self._node
+        assert node.layer is not None
+        count = min(size, node.size - self.position)
+        data = os.pread(node.layer.fd(), count, node.offset + self.position) if count > 0 else b""
+        self.position += len(data)
+        return data
+
+
+def find_owner(image: LowerTree, text: str) -> tuple[int, int]:
+    """The numbers of --chown=user[:group], by the image's own files; InvalidArgument in Docker's words."""
+    user, colon, group = text.partition(":")
+    uid = _number(image, user, "/etc/passwd", "uid", "user")
+    gid = _number(image, group if colon and group else user, "/etc/group", "gid", "group")
+    return uid, gid
+
+
+def _number(image: LowerTree, name: str, file: str, what: str, kind: str) -> int:
+    if name.isascii() and name.isdigit():
+        return int(name)
+    for line in (trees.read(image, file) or b"").decode("utf-8", "replace").splitlines():
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
+            return int(fields[2])
+    raise InvalidArgument(
+        f"unable to convert uid/gid chown string to host mapping: can't find {what} for {kind} {name}: "
+        f"no such {kind}: {name}"
+    )
+
+
+def find_mode(text: str) -> int:
+    """The permission bits of --chmod; InvalidArgument."""
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o7777 or not text.isdigit():
+        raise InvalidArgument(f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")
+    return mode

@@ -1,0 +1,118 @@
+"""What a build fetches itself: remote contexts (a tar or a Dockerfile by HTTP, a git repository) and ADD's URLs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import posixpath
+import shutil
+import tarfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from backends.api.errors import EngineError, InvalidArgument, Unsupported
+from backends.core.build.copying import Inline
+from backends.core.build.parts import Job
+
+DEADLINE, QUIET_DEADLINE = 600.0, 60.0
+LARGEST = 4 << 30
+_LARGEST_FILE = 256 << 20
+_GIT_PREFIXES = ("git://", "git@", "github.com/")
+_GIT_DEADLINE = 600.0
+
+
+def is_url(text: str) -> bool:
+    """Whether a source is fetched by HTTP."""
+    return text.startswith(("http://", "https://"))
+
+
+def is_git(text: str) -> bool:
+    """Docker's rule: git://, github.com/…, git@…, or an HTTP URL whose path ends in .git (maybe #ref:directory)."""
+    return text.startswith(_GIT_PREFIXES) or (is_url(text) and urlsplit(text).path.endswith(".git"))
+
+
+async def fetch(url: str, path: Path, limit: int = LARGEST) -> None:
+    """Download to a file; EngineError says what went wrong."""
+    import aiohttp
+
+    deadline = aiohttp.ClientTimeout(total=DEADLINE, sock_connect=QUIET_DEADLINE, sock_read=QUIET_DEADLINE)
+    try:
+        async with aiohttp.ClientSession(timeout=deadline) as session, session.get(url) as answer:
+            if answer.status >= 400:
+                raise InvalidArgument(f"failed to GET {url} with status {answer.status} {answer.reason}: ")
+            size = 0
+            with path.open("wb") as file:
+                async for piece in answer.content.iter_chunked(1 << 17):
+                    size += len(piece)
+                    if size > limit:
+                        raise InvalidArgument(f"{url} is larger than {limit} bytes")
+                    file.write(piece)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise EngineError(f"error downloading {url}: {error or type(error).__name__}") from None
+
+
+async def download(job: Job, url: str, checksum: str, destination: str) -> Inline:
+    """A file for ADD; Unsupported unless downloads are configured."""
+    if not job.parts.fetch_urls:
+        raise Unsupported(
+            f"ADD {url}: downloading is switched off on this engine; its setting build_add_urls "
+            "(SOCKERLESS_BUILD_ADD_URLS=1) allows it, or RUN a download"
+        )
+    name = posixpath.basename(urlsplit(url).path)
+    if not name and destination.endswith("/"):
+        raise InvalidArgument(f"ADD failed: cannot determine filename for source {url}")
+    path = job.place("download")
+    await fetch(url, path, _LARGEST_FILE)
+    data = await asyncio.to_thread(path.read_bytes)
+    digest = hashlib.sha256(data).hexdigest()
+    if checksum and checksum != f"sha256:{digest}":
+        raise InvalidArgument(f"digest mismatch sha256:{digest}: {checksum}")
+    return Inline(name or "__unnamed__", data, f"file:{digest}", mode=0o600)
+
+
+async def clone(remote: str, scratch: Path, tar: Path) -> None:
+    """Make the tar of a git repository's tree: ``url#ref:directory``, as docker build takes it."""
+    if shutil.which("git") is None:
+        raise Unsupported("building from a git repository needs git on the engine's host")
+    url, _, fragment = remote.partition("#")
+    ref, _, directory = fragment.partition(":")
+    if url.startswith("github.com/"):
+        url = f"https://{url}"
+    place = scratch / "repository"
+    await _git("init", "--quiet", str(place))
+    await _git("-C", str(place), "remote", "add", "origin", url)
+    await _git("-C", str(place), "fetch", "--quiet", "--depth", "1", "origin", "--", ref or "HEAD")
+    await _git("-C", str(place), "checkout", "--quiet", "FETCH_HEAD")
+    await _git("-C", str(place), "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
+    root = (place / directory).resolve()
+    if not root.is_relative_to(place.resolve()) or not root.is_dir():
+        raise InvalidArgument(f"unable to prepare context: {directory} is no directory of {url}")
+    await asyncio.to_thread(_pack, root, tar)
+    await asyncio.to_thread(shutil.rmtree, place)
+
+
+async def _git(*words: str) -> None:
+    child = await asyncio.create_subprocess_exec(
+        "git", "-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null", *words,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_TERMINAL_PROMPT": "0", "HOME": "/nonexistent"},
+    )  # fmt: skip
+    try:
+        _, said = await asyncio.wait_for(child.communicate(), _GIT_DEADLINE)
+    except BaseException:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+        raise
+    if child.returncode:
+        raise InvalidArgument(f"unable to prepare context: git: {said.decode(errors='replace').strip()}")
+
+
+def _pack(root: Path, tar: Path) -> None:
+    def owned_by_root(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        info.uid = info.gid = 0
+        info.uname = info.gname = ""
+        return None if info.name == "./.git" else info
+
+    with tarfile.open(tar, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.add(root, arcname=".", filter=owned_by_root)

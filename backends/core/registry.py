@@ -1,0 +1,69 @@
+"""The containers of a worker, by id, unique id prefix and name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backends.api.errors import Conflict, InvalidArgument, NotFound
+from backends.core.container import Container
+
+
+class Registry:
+    """Containers in the order of their creation. Names are reserved before a container exists."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Container] = {}
+        self._names: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Container]:
+        return iter(tuple(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a container's name is taken."""
+        return name in self._names
+
+    def get(self, container_id: str) -> Container | None:
+        """Return the container of a full id."""
+        return self._by_id.get(container_id)
+
+    def find(self, ref: str) -> Container:
+        """Return the container that ``ref`` means; NotFound, or InvalidArgument for an ambiguous prefix."""
+        if (found := self._by_id.get(ref)) is not None:
+            return found
+        if (owner := self._names.get(ref.removeprefix("/"))) is not None and owner in self._by_id:
+            return self._by_id[owner]
+        if not ref:
+            raise InvalidArgument('invalid name or ID supplied: ""')
+        matching = [key for key in self._by_id if key.startswith(ref)]
+        if len(matching) > 1:
+            raise InvalidArgument(f"multiple IDs found with provided prefix: {ref}")
+        if not matching:
+            raise NotFound(f"No such container: {ref}")
+        return self._by_id[matching[0]]
+
+    def reserve(self, name: str, container_id: str) -> None:
+        """Take a name; Conflict when another container has it."""
+        owner = self._names.get(name)
+        if owner is not None and owner != container_id:
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container "{owner}". '
+                "You have to remove (or rename) that container to be able to reuse that name."
+            )
+        self._names[name] = container_id
+
+    def release(self, name: str) -> None:
+        """Give a name back."""
+        self._names.pop(name, None)
+
+    def add(self, container: Container) -> None:
+        """Make a container known; its name is reserved already."""
+        self._by_id[container.id] = container
+
+    def remove(self, container: Container) -> None:
+        """Forget a container and its name."""
+        self._by_id.pop(container.id, None)
+        if self._names.get(container.name) == container.id:
+            del self._names[container.name]

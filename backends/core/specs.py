@@ -1,0 +1,64 @@
+"""What a driver is told: records turned into the specs of :mod:`backends.core.drivers`."""
+
+from __future__ import annotations
+
+from backends.core.container import Container
+from backends.core.drivers import ContainerSpec, Limits, MountSpec
+from backends.core.hostconfig import SHM_SIZE, HostConfig
+from backends.core.records import MountRecord
+from backends.core.volumes import Volumes, subpath
+
+SYSTEM_FILES = ("hosts", "hostname", "resolv.conf")
+
+
+def container_spec(container: Container, volumes: Volumes) -> ContainerSpec:
+    """Return the spec of a container as it is now."""
+    record, host = container.record, container.host
+    found = [mount_spec(mount, volumes) for mount in record.mounts]
+    taken = {mount.destination for mount in found}
+    for name in SYSTEM_FILES:
+        path = container.directory / name
+        if f"/etc/{name}" not in taken and path.exists():
+            found.append(MountSpec(kind="bind", destination=f"/etc/{name}", source=str(path)))
+    return ContainerSpec(
+        id=record.id,
+        name=record.name,
+        image=container.image,
+        directory=container.directory,
+        hostname=record.config.get("Hostname") or record.id[:12],
+        domainname=record.config.get("Domainname") or "",
+        mounts=tuple(found),
+        read_only=host.readonly_rootfs,
+        privileged=host.privileged,
+        limits=limits(host),
+        sysctls=host.sysctls or {},
+        host_config=record.host_config,
+    )
+
+
+def mount_spec(mount: MountRecord, volumes: Volumes) -> MountSpec:
+    """Return one mount; a subpath must exist by now."""
+    source = mount.source
+    if mount.kind == "volume":
+        directory = volumes.content(mount.volume)
+        source = str(subpath(directory, mount.subpath) if mount.subpath else directory)
+    return MountSpec(
+        kind=mount.kind,
+        destination=mount.destination,
+        source=source,
+        read_only=mount.read_only,
+        size=mount.size,
+        mode=mount.permissions,
+    )
+
+
+def limits(host: HostConfig) -> Limits:
+    """Return the resource limits of a HostConfig."""
+    files = next((limit for limit in host.ulimits or () if limit.get("Name") == "nofile"), {})
+    return Limits(
+        memory=host.memory,
+        nano_cpus=host.nano_cpus,
+        pids=max(host.pids_limit or 0, 0),
+        shm_size=host.shm_size or SHM_SIZE,
+        open_files=int(files.get("Soft") or 0),
+    )

@@ -1,0 +1,1 @@
+"""The docker backend: a worker that drives a real Docker Engine, or Podman's service, at a socket."""

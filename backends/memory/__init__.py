@@ -1,0 +1,1 @@
+"""The memory backend: containers as WebAssembly processes inside the worker."""

@@ -1,0 +1,1 @@
+"""Speaks Docker's HTTP API to clients and the engine API to a worker; keeps no container state."""

@@ -1,0 +1,342 @@
+"""uvicorn with connection take-over, and with several listening sockets.
+
+ASGI has no way to hand an application the raw connection, so the protocol class here (uvicorn's public ``http=`` hook)
+adds an extension: ``scope["extensions"]["sockerless.hijack"]`` is a :class:`Takeover`. Calling it answers with a head
+of the application's choice and returns the connection as a byte stream. Its ``cancel_on_disconnect`` is the disconnect
+event that uvicorn lacks: a client that goes away cancels the request's task.
+
+What clients do to a connection that may be taken over (``POST …/attach``, ``POST …/exec/…/start``):
+- with ``Upgrade: tcp`` they expect 101, without it 200, and raw bytes after it both ways;
+- they may send the process's input right behind the request's body, in the same packet, before the answer. So the
+  parser is fed exactly one request and the rest is kept;
+- they may close their sending side at once and still want all of the output.
+The parser would skip the body of a request with an Upgrade header, so that header's name is masked before it is fed.
+Any other request's end of file means that the client is gone, unless it can be seen (on a Unix socket) to have closed
+its sending side only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import signal
+import socket
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from backends.api.bytestream import LIMIT, ByteStream
+from backends.api.hangup import hangup_watch, hung_up
+from frontend.wire.chunks import Chunks
+
+log = logging.getLogger(__name__)
+
+EXTENSION = "sockerless.hijack"
+LARGEST_HEAD = 1 << 20  # Go's servers take as much
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Connection: close\r\n\r\n431 Request Header Fields Too Large"
+)
+_MAY_BE_TAKEN = re.compile(rb"POST [^ ]*/(?:containers/[^/ ?]+/attach|exec/[^/ ?]+/start)[? ]")
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+_MASKED = b"x-sockerless-upgrade"
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+
+
+class Takeover:
+    """What one request may do with its connection."""
+
+    def __init__(self, connection: HijackProtocol) -> None:
+        self._connection = connection
+        self.task: asyncio.Task[Any] | None = None
+        self.cycle: Any = None  # uvicorn's state of this request; another may follow it before it is answered
+
+    def cancel_on_disconnect(self, task: asyncio.Task[Any] | None) -> None:
+        """Cancel ``task`` if the client goes away before it is done; None ends that."""
+        self.task = task
+        if task is not None and self._connection.transport.is_closing():
+            task.cancel()
+
+    async def __call__(self, status: str, headers: Iterable[tuple[str, str]]) -> ByteStream:
+        """Send the head and return the connection. Raises ConnectionResetError when it is gone or was answered."""
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        return self.raw(f"HTTP/1.1 {status}\r\n{fields}\r\n".encode("latin-1"))
+
+    def raw(self, head: bytes) -> ByteStream:
+        """The same with a head that is sent as it is."""
+        return self._connection.hijack(head)
+
+    @property
+    def offered(self) -> bool:
+        """The client may go on sending behind its request: what it sends is kept for the one who takes over."""
+        return self._connection.keeping
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of an answer as it is, from its head on; waits while the client does not read.
+
+        Raises ConnectionResetError when the connection is gone.
+        """
+        await self._connection.write_raw(self.cycle, data)
+
+    def finish(self, keep: bool) -> None:
+        """All of the answer was written as it is; ``keep``: the connection may serve another request."""
+        self._connection.finish_raw(self.cycle, keep)
+
+    def break_off(self) -> None:
+        """Close the connection as it is: the client sees that the answer is not complete."""
+        self._connection.break_off()
+
+    @property
+    def socket(self) -> socket.socket:
+        """The connection's socket, to look at."""
+        found: socket.socket = self._connection.transport.get_extra_info("socket")
+        return found
+
+
+class HijackProtocol(HttpToolsProtocol):
+    """uvicorn's protocol for one connection, which can be taken over. See the module's description."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = False
+        self._head_size = 0
+        self._head = b""  # of a request that may turn out to be one of those above
+        self._between = True  # no request is half received
+        self._raw = False  # what comes now is kept for the one who takes over
+        self._kept = bytearray()
+        self._owed = 0  # bytes of the body still to come, -1 = until the parser says so
+        self._chunks = Chunks()
+        self._ended = False
+        self._takeover: Takeover | None = None
+
+    # -- receiving
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._descriptor: int = transport.get_extra_info("socket").fileno()
+        hangup_watch().add(self._descriptor, self._hung_up)
+
+    def data_received(self, data: bytes) -> None:
+        if self._raw:
+            self._keep(data)
+        elif not self._between:
+            self._feed(data)
+        elif self._head or b"POST ".startswith(data[:5]) or data.startswith(b"POST "):
+            self._receive_post(self._head + data)
+        else:
+            self._feed(data)
+
+    def _receive_post(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 and len(data) <= LARGEST_HEAD:
+            self._head = data
+            return
+        self._head = b""
+        if end >= 4 and _MAY_BE_TAKEN.match(data):
+            self._feed_exactly(data, end)
+        else:
+            self._feed(data)
+
+    def _feed_exactly(self, data: bytes, end: int) -> None:
+        """Feed the parser a head and as much of a body as belongs to it; what follows is kept."""
+        head, rest = data[: end - 2], data[end:]
+        self._between = False
+        self._feed(_UPGRADE.sub(b"\r\n" + _MASKED + b":", head) + b"\r\n")
+        if self.transport.is_closing():  # refused: a length may have more digits than can be read
+            return
+        self._raw = True
+        if _CHUNKED.search(head):
+            self._owed, self._chunks = -1, Chunks()
+        else:
+            length = _LENGTH.search(head)
+            self._owed = int(length[1]) if length else 0
+        self._keep(rest)
+
+    def _keep(self, data: bytes) -> None:
+        if self._owed > 0:
+            part, data = data[: self._owed], data[self._owed :]
+            self._owed -= len(part)
+            self._feed(part)
+        view = memoryview(data)
+        while self._owed < 0 and view:  # chunked: only the parser knows where it ends
+            part = bytes(view[: self._chunks.safe])
+            view = view[len(part) :]
+            self._chunks.fed(part)
+            self._feed(part)
+        self._kept += view
+        if len(self._kept) > LIMIT:
+            self.flow.pause_reading()
+
+    def _feed(self, data: bytes) -> None:
+        if not data or self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._in_head:
+            self._head_size += len(data)
+            if self._head_size > LARGEST_HEAD and not self.transport.is_closing():
+                self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        """What Go's server answers: nothing of a head is kept beyond its limit."""
+        self.transport.write(_HEAD_TOO_LARGE)
+        self.transport.close()
+
+    # -- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._between, self._in_head, self._head_size = False, True, 0
+        self._takeover = Takeover(self)
+        self.scope["extensions"] = {EXTENSION: self._takeover}  # type: ignore[dict-item]
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(b"upgrade" if name == _MASKED else name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+        if self._takeover is not None:
+            self._takeover.cycle = self.cycle
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._between, self._owed = True, 0
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._ended and not self.pipeline:
+            self.transport.close()
+        elif self._raw and not self.transport.is_closing():
+            self._raw, kept = False, bytes(self._kept)
+            self._kept.clear()
+            if kept:
+                self.data_received(kept)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An Upgrade that nobody offers: the request is answered as it is, what follows it means nothing."""
+        self.cycle.keep_alive = False
+        self._raw = True
+
+    # -- the end
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        busy = self.cycle is not None and not self.cycle.response_complete and self._between
+        if not busy or not (self._raw or self._half_closed()):
+            return None
+        self._ended = True
+        return True
+
+    def _half_closed(self) -> bool:
+        unix = self.transport.get_extra_info("socket").family == socket.AF_UNIX
+        return unix and not hung_up(self._descriptor)
+
+    def _hung_up(self) -> None:
+        """The client is gone altogether; while its data is not read its end would go unseen."""
+        if self._ended or self.flow.read_paused:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        hangup_watch().remove(self._descriptor, self._hung_up)
+        if self._takeover is not None and self._takeover.task is not None and not self.cycle.response_complete:
+            self._takeover.task.cancel()
+        super().connection_lost(exc)
+
+    def break_off(self) -> None:
+        """See :class:`Takeover`."""
+        self.cycle.disconnected = True  # or uvicorn reports once more that the answer is not complete
+        self.transport.close()
+
+    @property
+    def unanswered(self) -> asyncio.Task[Any] | None:
+        """What works on a request whose answer has not begun."""
+        return None if self._takeover is None or self.cycle.response_started else self._takeover.task
+
+    # -- answers as they are
+
+    @property
+    def keeping(self) -> bool:
+        """See :class:`Takeover`."""
+        return self._raw
+
+    async def write_raw(self, cycle: Any, data: bytes) -> None:
+        """See :class:`Takeover`."""
+        cycle.response_started = True
+        if self.flow.write_paused:
+            await self.flow.drain()
+        if cycle.disconnected or self.transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        self.transport.write(data)
+
+    def finish_raw(self, cycle: Any, keep: bool) -> None:
+        """See :class:`Takeover`."""
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not (keep and cycle.keep_alive):
+            self.transport.close()
+        cycle.on_response()
+
+    # -- handing over
+
+    def hijack(self, head: bytes) -> ByteStream:
+        """See :class:`Takeover`."""
+        cycle = self.cycle
+        if self.transport.is_closing() or cycle.response_started or cycle.disconnected:
+            raise ConnectionResetError("the connection is gone or was answered")
+        cycle.disconnected = True  # what the application still sends as ASGI goes nowhere
+        self.connections.discard(self)
+        self._unset_keepalive_if_required()
+        self.transport.write(head)
+        stream = ByteStream(bytes(self._kept), self._ended)
+        stream.connection_made(self.transport)
+        self.transport.set_protocol(stream)
+        self.flow.resume_reading()
+        return stream
+
+
+class Server(uvicorn.Server):
+    """uvicorn on sockets that are bound already, Unix and TCP; SIGTERM and SIGINT end it in an orderly way."""
+
+    def __init__(self, config: uvicorn.Config, listeners: list[socket.socket]) -> None:
+        super().__init__(config)
+        self._listeners = listeners
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen."""
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> HijackProtocol:
+            return HijackProtocol(self.config, self.server_state, self.lifespan.state, loop)
+
+        self.servers = []
+        for listener in self._listeners:
+            if listener.family == socket.AF_UNIX:
+                self.servers.append(await loop.create_unix_server(protocol, sock=listener, backlog=1024))
+            else:
+                self.servers.append(await loop.create_server(protocol, sock=listener, backlog=1024))
+        self.started = True
+        await self.on_tick(0)
+        self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Streams end now: most would go on for ever. Requests without an answer yet have the configured grace."""
+        unanswered = {connection.unanswered for connection in self.server_state.connections}  # type: ignore[union-attr]
+        for task in self.server_state.tasks - unanswered:
+            task.cancel()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self.should_exit = True

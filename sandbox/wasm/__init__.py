@@ -1,0 +1,1 @@
+"""Containers as WebAssembly processes on a Linux-like kernel written in Python."""

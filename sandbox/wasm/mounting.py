@@ -1,0 +1,79 @@
+"""What a container finds mounted: its volumes, and what the kernel provides (/proc, /dev, /sys and their kin)."""
+
+from __future__ import annotations
+
+from sandbox.wasm.kernel.devfs import make_dev, make_pts
+from sandbox.wasm.kernel.kernel import Kernel
+from sandbox.wasm.kernel.procfs import make_procfs
+from sandbox.wasm.kernel.sysfs import make_sysfs
+from sandbox.wasm.specs import Content, Mount, SandboxSpec
+from sandbox.wasm.vfs.dynamic import DynamicFile
+from sandbox.wasm.vfs.host import HostMount
+from sandbox.wasm.vfs.node import File, FileSystem, Node, write_all
+from sandbox.wasm.vfs.overlay import Overlay
+from sandbox.wasm.vfs.tmpfs import Tmpfs
+from sandbox.wasm.vfs.tree import FileTree
+
+
+class Mounts:
+    """Builds a container's tree anew for each start; the root file system stays, tmpfs are emptied, as in Docker."""
+
+    def __init__(self, overlay: Overlay, spec: SandboxSpec) -> None:
+        self._overlay = overlay
+        self.spec = spec
+        self._systems: list[FileSystem] = []
+
+    def tree(self) -> FileTree:
+        """A tree with the spec's mounts. What the last one had mounted is given back."""
+        self.close()
+        self._overlay.read_only = False
+        tree = FileTree(self._overlay.root)
+        for mount in self.spec.mounts:
+            self._mount(tree, mount)
+        self._overlay.read_only = self.spec.read_only
+        return tree
+
+    def _mount(self, tree: FileTree, mount: Mount) -> None:
+        system: Tmpfs | HostMount
+        if mount.kind == "tmpfs":
+            system = Tmpfs(mount.size or None, 0o1777 if mount.mode is None else mount.mode)
+        else:
+            system = HostMount(mount.source, read_only=mount.read_only)
+        self._systems.append(system)
+        source = "tmpfs" if mount.kind == "tmpfs" else mount.source
+        tree.mount(mount.destination, system.root, mount.read_only, source)
+
+    def add_system(self, tree: FileTree, kernel: Kernel, terminal: bool) -> None:
+        """Mount what a kernel provides for one run, and the spec's files."""
+        self._overlay.read_only = False
+        covered = {mount.destination for mount in self.spec.mounts}
+        shm = Tmpfs(self.spec.limits.shm_size)
+        provided: list[tuple[str, Node, bool]] = [
+            ("/proc", make_procfs(kernel), False),
+            ("/dev", make_dev(terminal).root, False),
+            ("/dev/pts", make_pts(kernel), False),
+            ("/dev/shm", shm.root, False),
+            ("/dev/mqueue", Tmpfs().root, False),
+            ("/sys", make_sysfs(kernel), True),
+        ]
+        for path, node, read_only in provided:
+            if path not in covered:
+                tree.mount(path, node, read_only)
+        for path, content in self.spec.files.items():
+            if path not in covered:
+                tree.mount(path, _file(content), source="sockerless")
+        self._overlay.read_only = self.spec.read_only
+
+    def close(self) -> None:
+        for system in self._systems:
+            system.close()
+        self._systems.clear()
+
+
+def _file(content: Content) -> Node:
+    if callable(content):
+        return DynamicFile(content)
+    holder = Tmpfs(mode=0o755)
+    made: File = holder.root.create("content", 0o644, 0, 0)
+    write_all(made, content)
+    return made

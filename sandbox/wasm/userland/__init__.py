@@ -1,0 +1,1 @@
+"""The sandbox's programs: recipes that build busybox, bash and rsync from Debian's sources, and an image of them."""

@@ -1,0 +1,1 @@
+/* Empty: the entry point is C. See crt/crt1.c. */

@@ -1,0 +1,28 @@
+docker volume create one
+docker volume create one
+docker volume create --label a=b --driver local two
+docker volume create 'bad/name'
+docker volume ls
+docker volume ls -q --filter label=a
+docker volume ls -q --filter name=on
+docker volume ls --filter nonsense=1
+docker volume inspect -f '{{.Name}} {{.Driver}} {{.Scope}} {{json .Labels}} {{json .Options}}' one two
+docker volume inspect nosuch
+docker run --name user -v one:/v -v /anonymous sockerless/base sh -c 'echo x > /v/f; mount | grep -c " /anonymous "'
+docker inspect -f '{{range .Mounts}}{{.Type}} {{.Destination}} {{.Driver}} {{.Mode}} {{.RW}} {{.Propagation}}|{{end}}' user | tr '|' '\n' | sort
+docker volume rm one
+docker volume ls -q --filter dangling=true | grep -c two
+docker volume ls -q | wc -l
+docker rm -v user
+docker volume ls -q | wc -l
+docker run --rm -v one:/v:ro sockerless/base cat /v/f
+docker run --rm --mount type=volume,source=one,target=/v,readonly sockerless/base sh -c 'echo y > /v/f'
+docker run --rm --mount type=tmpfs,target=/t,tmpfs-size=1m sockerless/base sh -c 'head -c 2000000 /dev/zero > /t/f'
+docker run --rm -v filled:/etc sockerless/base sh -c 'test -s /etc/passwd && echo copied from the image'
+docker run --rm -v filled:/other sockerless/base sh -c 'test -s /other/passwd && echo it is in the volume'
+docker run --rm -v rel/path:/x sockerless/base true
+docker run --rm -v one:relative sockerless/base true
+docker run --rm -v one:/v:bogus sockerless/base true
+docker volume rm one two filled nosuch
+docker volume rm -f nosuch
+docker volume prune -f | tail -n 1
