@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -33,9 +34,17 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def _answer(listener: socket.socket, data: bytes) -> None:
     connection, _ = listener.accept()
     with connection:
-        while not connection.recv(65536).endswith((b"\r\n\r\n", b"{}")):
-            pass
+        request = b""
+        while not _whole(request):
+            request += connection.recv(65536)
         connection.sendall(data)
+
+
+def _whole(request: bytes) -> bool:
+    """Whether the request is here to its end: an answer before that closes the connection on its sender."""
+    head, end, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
 def test_a_failure_is_no_answer(serve: Serve) -> None:

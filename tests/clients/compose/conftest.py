@@ -55,5 +55,6 @@ def left(engine: Engine) -> list[str]:
 
 
 def tags(engine: Engine) -> set[str]:
-    """The names of all images."""
-    return set(engine.ok("images", "--format={{.Repository}}:{{.Tag}}").splitlines())
+    """The names of all images that have one."""
+    listing = engine.ok("images", "--filter=dangling=false", "--format={{.Repository}}:{{.Tag}}")
+    return set(listing.splitlines())
