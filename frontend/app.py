@@ -105,7 +105,6 @@ def routes(engine: Engine, backend: str) -> list[tuple[str, Any, str | None]]:
 
 _SINKS = (
     (no_swarm, swarm.PATHS),
-    (slashes.no_container, slashes.CONTAINERS),
     (slashes.no_network, slashes.NETWORKS),
     (slashes.no_volume, slashes.VOLUMES),
 )
@@ -119,8 +118,10 @@ class Application:
     def __init__(self, engine: Engine, backend: str) -> None:
         self._falcon = falcon.asgi.App(request_type=Request, middleware=[_Dialect()])
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
-        for path, resource, suffix in routes(engine, backend):
+        served = routes(engine, backend)
+        for path, resource, suffix in served:
             self._falcon.add_route(path, resource, suffix=suffix)
+        self._falcon.add_sink(slashes.Linked(served).respond, slashes.CONTAINERS)
         for sink, pattern in _SINKS:
             self._falcon.add_sink(sink, pattern)
         self._falcon.add_error_handler(Exception, _unexpected)

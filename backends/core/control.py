@@ -248,17 +248,14 @@ class Control:
         container.emit("destroy")
         container.announce("removed", "not-running", "next-exit")
 
-    async def remove_link(self, container: Container, link: str) -> None:
+    @staticmethod
+    def remove_link(container: Container, alias: str) -> None:
         """Docker's DELETE with link=1: forget a legacy link of a container."""
-        if not link:
+        if not alias:
             raise EngineError("Conflict, cannot remove the default link name of the container")
-        async with container.lock:
-            links = container.host.links or []
-            kept = [entry for entry in links if parse_link(entry)[1] != link]
-            if len(kept) == len(links):
-                raise InvalidArgument(f"Could not get container for /{container.name}/{link}")
-            container.record.host_config = {**container.record.host_config, "Links": kept}
-            container.save()
+        kept = [link for link in container.host.links or () if parse_link(link)[1] != alias]
+        container.record.host_config = {**container.record.host_config, "Links": kept}
+        container.save()
 
     async def auto_remove(self, container: Container) -> None:
         """AutoRemove at exit: anonymous volumes go too. Someone else may be removing it already."""

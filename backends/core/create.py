@@ -49,7 +49,7 @@ class Creator:
         container = Container(self._context, record, image)
         self._registry.reserve(record.name, record.id)
         try:
-            self._check_links(host)
+            self._check_links(container.host)
             self._check_shared(host)
             self._plan_mounts(container)
             await self._make(container)

@@ -123,7 +123,10 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class EndpointSpec:
-    """A container's place on a network. ``names`` are what DNS on that network answers with ``address``."""
+    """A container's place on a network. ``names`` are what DNS on that network answers with ``address``.
+
+    ``links`` are what the container alone calls others there: (alias, name), which DNS follows when it is asked.
+    """
 
     id: str
     network: str
@@ -132,6 +135,7 @@ class EndpointSpec:
     mac: str
     gateway: str
     names: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

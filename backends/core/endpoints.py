@@ -10,6 +10,7 @@ from backends.core.container import Container
 from backends.core.context import Context
 from backends.core.drivers import EndpointSpec
 from backends.core.ipam import mac_for
+from backends.core.links import parse_link
 from backends.core.names import new_id
 from backends.core.networks import PREDEFINED, Networks
 from backends.core.records import EndpointRecord, NetworkRecord
@@ -51,6 +52,8 @@ class Endpoints:
 
     def _record(self, name: str, body: t.Json) -> EndpointRecord:
         ipam = body.get("IPAMConfig") or None
+        for link in body.get("Links") or ():
+            parse_link(link)
         network = self._networks.get(name)
         if name in ("bridge", "host", "none") and ipam and ipam.get("IPv4Address"):
             raise InvalidArgument("user specified IP address is supported on user defined networks only")
@@ -199,7 +202,7 @@ class Endpoints:
                 raise
         container.save()
 
-    async def disconnect(self, ref: str, container: Container, force: bool) -> None:
+    async def disconnect(self, ref: str, container: Container) -> None:
         """Docker's POST /networks/{id}/disconnect."""
         network = self._networks.find(ref)
         record = container.record
@@ -207,8 +210,6 @@ class Endpoints:
             raise InvalidArgument("container cannot be disconnected from host network or connected to host network")
         endpoint = record.endpoints.get(network.name)
         if endpoint is None:
-            if force:
-                return
             raise Forbidden(f"container {container.id} is not connected to network {network.name}")
         if endpoint.endpoint_id:
             await self._driver.disconnect(container.id, endpoint.endpoint_id)
@@ -261,6 +262,7 @@ def endpoint_spec(endpoint: EndpointRecord) -> EndpointSpec:
         mac=endpoint.mac,
         gateway=endpoint.gateway,
         names=tuple(endpoint.dns_names or ()),
+        links=tuple((alias, name) for name, alias in map(parse_link, endpoint.links or ())),
     )
 
 

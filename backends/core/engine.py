@@ -12,7 +12,7 @@ import msgspec
 
 from backends.api import types as t
 from backends.api.engine import Download, Stream
-from backends.api.errors import Conflict, EngineError, InvalidArgument, Unsupported
+from backends.api.errors import Conflict, EngineError, InvalidArgument, NotFound, Unsupported
 from backends.api.version import VERSION
 from backends.core import execs, inspect, summary, top
 from backends.core.attach import parse_detach_keys
@@ -204,10 +204,18 @@ class CoreEngine:
 
     async def remove_container(self, ref: str, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         if link:
-            owner, _, alias = ref.removeprefix("/").partition("/")
-            await self.context.complete(self._control.remove_link(self.registry.find(owner), alias))
+            await self.context.complete(self._remove_link(ref.removeprefix("/")))
             return
         await self.context.complete(self._control.remove(self.registry.find(ref), force, volumes))
+
+    async def _remove_link(self, name: str) -> None:
+        owner, _, alias = name.partition("/")
+        self.registry.find(name)
+        container = self.registry.find(owner)
+        async with container.lock:
+            self._control.remove_link(container, alias)
+            if container.alive:
+                self._launcher.refresh_files(container)
 
     async def prune_containers(self, filters: t.Filters) -> t.Pruned:
         return await self.context.complete(self._control.prune(filters))
@@ -376,11 +384,17 @@ class CoreEngine:
                 self._launcher.refresh_files(container)
 
     async def disconnect_network(self, ref: str, container: str, force: bool) -> None:
-        await self.context.complete(self._disconnect(ref, self.registry.find(container), force))
+        try:
+            found = self.registry.find(container)
+        except NotFound:
+            if force:
+                raise NotFound(f"endpoint {container} not found") from None
+            raise
+        await self.context.complete(self._disconnect(ref, found))
 
-    async def _disconnect(self, ref: str, container: Container, force: bool) -> None:
+    async def _disconnect(self, ref: str, container: Container) -> None:
         async with container.lock:
-            await self.endpoints.disconnect(ref, container, force)
+            await self.endpoints.disconnect(ref, container)
             if container.alive:
                 self._launcher.refresh_files(container)
 

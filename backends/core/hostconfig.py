@@ -126,6 +126,8 @@ def complete(user: Json, runtime: str) -> Json:
     whole = {**_DEFAULTS, "Runtime": runtime} | {key: value for key, value in user.items() if value is not None}
     if whole["NetworkMode"] in ("", "default"):
         whole["NetworkMode"] = "bridge"
+    elif whole["NetworkMode"] not in ("bridge", "host", "none") and not whole["NetworkMode"].startswith("container:"):
+        whole["Links"] = None  # on a network of one's own the endpoint's links count
     policy = whole["RestartPolicy"]
     whole["RestartPolicy"] = {
         "Name": policy.get("Name") or "no",

@@ -28,10 +28,7 @@ class Linking:
             separator = "=" if "=" in entry else ":"
             name, _, address = entry.partition(separator)
             names[name] = self._gateway() if address == "host-gateway" else address.strip("[]")
-        links = list(container.host.links or ())
-        for endpoint in container.record.endpoints.values():
-            links += endpoint.links or ()
-        for link in links:
+        for link in container.host.links or ():
             found, variables = self._link(container, link)
             names |= found
             environment += variables
@@ -46,15 +43,12 @@ class Linking:
             other = self._registry.find(name)
         except NotFound:
             raise NotFound(f"could not get container for {name}: No such container: {name}") from None
-        shared = [network for network in container.record.endpoints if network in other.record.endpoints]
         if not other.alive:
             raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}")
-        address = next((other.record.endpoints[network].address for network in shared), "")
-        if not address:
-            raise Conflict(f"Cannot link to /{other.name}, as it does not belong to a network of /{container.name}")
+        if "bridge" not in other.record.endpoints:
+            raise Conflict(f"Cannot link to /{other.name}, as it does not belong to the default network")
+        address = other.record.endpoints["bridge"].address
         names = dict.fromkeys((alias, other.name, other.id[:12]), address)
-        if "bridge" not in shared:
-            return names, []
         exposed = other.config.exposed_ports or {}
         return names, link_env(container.name, alias, address, exposed, other.config.env or ())
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from backends.api.errors import InvalidArgument, NotFound
 from backends.core.config import env_key
-from backends.core.registry import Registry
 from backends.core.validate import parse_port
+
+if TYPE_CHECKING:
+    from backends.core.registry import Registry
 
 
 def parse_link(text: str) -> tuple[str, str]:
     """Return (container, alias) of "container[:alias]"; inspect's form "/a:/b/alias" is read too."""
     name, _, alias = text.partition(":")
-    if not name:
+    if not name or ":" in alias:
         raise InvalidArgument(f"bad format for links: {text}")
     alias = alias.rpartition("/")[2]
     return name.removeprefix("/"), alias or name.removeprefix("/")

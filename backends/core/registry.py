@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from backends.api.errors import Conflict, InvalidArgument, NotFound
 from backends.core.container import Container
+from backends.core.links import parse_link
 
 
 class Registry:
@@ -30,19 +31,33 @@ class Registry:
         return self._by_id.get(container_id)
 
     def find(self, ref: str) -> Container:
-        """Return the container that ``ref`` means; NotFound, or InvalidArgument for an ambiguous prefix."""
+        """Return the container that ``ref`` means; NotFound, or InvalidArgument for an ambiguous prefix.
+
+        ``owner/alias`` is what the legacy link ``alias`` of the container ``owner`` leads to.
+        """
         if (found := self._by_id.get(ref)) is not None:
             return found
         if (owner := self._names.get(ref.removeprefix("/"))) is not None and owner in self._by_id:
             return self._by_id[owner]
         if not ref:
             raise InvalidArgument('invalid name or ID supplied: ""')
+        if "/" in ref:
+            return self._linked(ref)
         matching = [key for key in self._by_id if key.startswith(ref)]
         if len(matching) > 1:
             raise InvalidArgument(f"multiple IDs found with provided prefix: {ref}")
         if not matching:
             raise NotFound(f"No such container: {ref}")
         return self._by_id[matching[0]]
+
+    def _linked(self, ref: str) -> Container:
+        owner, _, alias = ref.removeprefix("/").partition("/")
+        found = self._by_id.get(self._names.get(owner, ""))
+        for link in (found.record.host_config.get("Links") if found is not None else None) or ():
+            target, name = parse_link(link)
+            if name == alias:
+                return self.find(target)
+        raise NotFound(f"No such container: {ref}")
 
     def reserve(self, name: str, container_id: str) -> None:
         """Take a name; Conflict when another container has it."""

@@ -180,7 +180,7 @@ def _row(container: Container, now: int) -> t.ContainerSummary:
 
 def _extended(row: t.ContainerSummary, linked: list[str] | None, sizes: tuple[int, int] | None) -> t.ContainerSummary:
     if linked:
-        row = msgspec.structs.replace(row, names=[*row.names, *linked])
+        row = msgspec.structs.replace(row, names=sorted([*row.names, *linked]))
     if sizes is not None:
         row = msgspec.structs.replace(row, size_rw=sizes[0] or msgspec.UNSET, size_root_fs=sizes[1])
     return row

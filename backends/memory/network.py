@@ -53,7 +53,7 @@ class Networks:
             raise EngineError(f"container {container_id} has no network stack")
         network = self._networks[endpoint.network]
         try:
-            made = network.attach(box.stack, endpoint.address, endpoint.mac, endpoint.names)
+            made = network.attach(box.stack, endpoint.address, endpoint.mac, endpoint.names, dict(endpoint.links))
         except ValueError as error:
             raise EngineError(str(error)) from error
         box.endpoints[endpoint.id] = made

@@ -11,7 +11,7 @@ import msgspec
 from falcon.asgi import Response
 
 from backends.api.engine import Engine
-from backends.api.errors import EngineError, NotModified
+from backends.api.errors import EngineError, NotModified, Unavailable, Unsupported
 from backends.api.http import closing
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,16 @@ class Progress:
             first = b""
         return cls(items, first)
 
+    @classmethod
+    async def begin_whatever_happens(cls, start: Awaitable[AsyncIterator[Any]]) -> Progress:
+        """The same for an operation that tells its failure inside from the start: not that it was not tried at all."""
+        try:
+            return await cls.begin(start)
+        except (Unavailable, Unsupported):
+            raise
+        except EngineError as error:
+            return cls(_nothing(), _failure(error))
+
     def __aiter__(self) -> Progress:
         return self
 
@@ -121,9 +131,19 @@ class Progress:
             return encode(await anext(self._items)) + b"\r\n"
         except EngineError as error:
             self._failed = True
-            return encode({"errorDetail": {"message": error.message}, "error": error.message}) + b"\r\n"
+            return _failure(error)
 
     async def aclose(self) -> None:
         """Close the source."""
         async with closing(self._items):
             pass
+
+
+async def _nothing() -> AsyncIterator[Any]:
+    nothing: tuple[Any, ...] = ()
+    for item in nothing:
+        yield item
+
+
+def _failure(error: EngineError) -> bytes:
+    return encode({"errorDetail": {"message": error.message}, "error": error.message}) + b"\r\n"

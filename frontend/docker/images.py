@@ -47,9 +47,9 @@ class Images(Area):
         _stream(resp, await Progress.begin(start))
 
     async def on_post_load(self, req: Request, resp: Response) -> None:
-        """Load a saved archive (Docker's or OCI's, compressed or not); a stream of progress."""
+        """Load a saved archive (Docker's or OCI's, compressed or not); a stream of progress, any failure inside it."""
         start = self.engine.load_images(req.upload(), req.flag("quiet"), _platform(req, (1, 48)))
-        _stream(resp, await Progress.begin(start))
+        _stream(resp, await Progress.begin_whatever_happens(start))
 
     async def on_get_save(self, req: Request, resp: Response) -> None:
         """Images as one archive."""

@@ -38,7 +38,9 @@ class Answer:
 
     @property
     def message(self) -> str:
-        found: str = json.loads(self.body)["message"]
+        """What an error says, also one that a stream of progress ends with."""
+        last = self.lines[-1]
+        found: str = last["error"] if "error" in last else last["message"]
         return found
 
     @property

@@ -61,9 +61,9 @@ def test_damaged_archives(target: Place, kind: str) -> None:
     before = target.files()
     for _ in range(5):
         assert put(target, data) == (400, message)
-        for path in ("/images/load", "/images/create?fromSrc=-&repo=imported"):
+        for path, status in (("/images/load", 200), ("/images/create?fromSrc=-&repo=imported", 400)):
             answer = target.request("POST", path, data, TAR)
-            assert (answer.status, answer.message) == (400, message)
+            assert (answer.status, answer.message) == (status, message)
     assert set(target.files() - before) <= set(copied(target))
 
 
@@ -79,9 +79,9 @@ def copied(place: Place) -> list[str]:
 )
 def test_archives_that_end_too_early(target: Place, data: bytes, message: str) -> None:
     assert put(target, data) == (400, message)
-    for path in ("/images/load", "/images/create?fromSrc=-&repo=imported"):
+    for path, status in (("/images/load", 200), ("/images/create?fromSrc=-&repo=imported", 400)):
         answer = target.request("POST", path, data, TAR)
-        assert (answer.status, answer.message) == (400, f"truncated tar: {message}")
+        assert (answer.status, answer.message) == (status, f"truncated tar: {message}")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_absolute_names_links_and_devices_stay_in_the_container(target: Place) -
 )
 def test_layers_that_reach_out_are_refused(site: Place, members: list[Any], message: str) -> None:
     layer = tar(*members)
-    for path, data in (
-        ("/images/load", docker_archive("evil", config(layer), layer)),
-        ("/images/load", oci_archive("evil", config(layer), layer)),
-        ("/images/create?fromSrc=-&repo=evil", layer),
+    for path, status, data in (
+        ("/images/load", 200, docker_archive("evil", config(layer), layer)),
+        ("/images/load", 200, oci_archive("evil", config(layer), layer)),
+        ("/images/create?fromSrc=-&repo=evil", 400, layer),
     ):
         answer = site.request("POST", path, data, TAR)
-        assert (answer.status, answer.message) == (400, message)
+        assert (answer.status, answer.message) == (status, message)
 
 
 LAYER = tar(entry("f", CONTENT))
@@ -196,7 +196,7 @@ NO_JSON = "image config is no JSON object: Input data was truncated"
 def test_archives_whose_parts_do_not_fit(site: Place, archive: bytes, message: str) -> None:
     for _ in range(3):
         answer = site.request("POST", "/images/load", archive, TAR)
-        assert (answer.status, answer.message) == (400, message)
+        assert (answer.status, answer.message) == (200, message)
 
 
 def test_a_bad_second_image_brings_nothing_of_itself(site: Place) -> None:
@@ -208,7 +208,7 @@ def test_a_bad_second_image_brings_nothing_of_itself(site: Place) -> None:
     )  # fmt: skip
     answer = site.request("POST", "/images/load", archive, TAR)
     assert (answer.status, answer.message) == (
-        400,
+        200,
         "invalid archive: 'l.tar' stands for two different layers or files",
     )
     assert site.request("GET", "/images/two:2/json").status == 404
@@ -220,7 +220,7 @@ def test_bombs_cost_disk_and_no_memory(target: Place) -> None:
     target.docker("version")
     before = {name: target.rss_mb(name) for name in ("frontend", "memory")}
     answer = target.request("POST", "/images/load", docker_archive("bomb", config(packed), packed), TAR)
-    assert (answer.status, answer.message.split(" sha256:")[0]) == (400, "layer has diff id")
+    assert (answer.status, answer.message.split(" sha256:")[0]) == (200, "layer has diff id")
     assert put(target, packed) == (200, "")
     assert {name for name, mb in before.items() if target.rss_mb(name) > mb + 64} == set()
 

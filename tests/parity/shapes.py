@@ -13,7 +13,7 @@ ABSENT = "(absent)"
 CHANGING = re.compile(
     r"(?:^|\.)(Pid|execDuration|timeNano|time|Size|SizeRw|SizeRootFs|VirtualSize|SharedSize|LayersSize|SpaceReclaimed|TotalSize|Created|CreatedAt"
     r"|HostPort|PublicPort|SandboxID|SandboxKey|EndpointID|Gateway|IPAddress|IPPrefixLen|IPv4Address|Subnet"
-    r"|DriverStatus.*|GraphDriver\.Data\..*|Plugins\..*|SystemTime|DockerRootDir|ID|NCPU|MemTotal|NFd|NGoroutines|NEventsListener"
+    r"|DriverStatus.*|GraphDriver\.Data\..*|Plugins\..*|SystemTime|DockerRootDir|ID|KernelVersion|NCPU|MemTotal|NFd|NGoroutines|NEventsListener"
     r"|(cpu_stats|precpu_stats|memory_stats|blkio_stats|pids_stats|networks|storage_stats)\..*"
     r"|(Runtimes|ContainerdCommit|RuncCommit|InitCommit|Containerd|FirewallBackend)\..*"
     r"|Containers(Running|Paused|Stopped)?|Images|Components\[\d+\]\.Details\..*|Processes\[\d+\]\[0\])$"

@@ -131,6 +131,7 @@ class Resolver:
 
 
 def _named(own: Endpoint, wanted: str) -> list[Endpoint]:
+    wanted = own.aliases.get(wanted, wanted)
     return [end for end in own.network.endpoints() if wanted in end.names]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.net.loop import Loop
@@ -15,19 +16,30 @@ if TYPE_CHECKING:
     from sandbox.wasm.net.stack import Stack
 
 DEFAULT_BRIDGE = "bridge"
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Endpoint:
     """One stack's place on one network: its interface eth`number`.
 
-    Its names may change at any time: assign a new `names`.
+    Its names may change at any time: assign a new `names`. `aliases` are what its own stack alone calls others on the
+    network: from the alias, in lower case, to a name that nobody need have yet.
     """
 
-    def __init__(self, network: Network, stack: IsolatedStack, address: str, mac: str, names: Iterable[str]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        stack: IsolatedStack,
+        address: str,
+        mac: str,
+        names: Iterable[str],
+        aliases: Mapping[str, str],
+    ) -> None:
         self.network = network
         self.stack = stack
         self.address = address
         self.mac = mac
+        self.aliases = {alias.lower(): name.lower() for alias, name in aliases.items()}
         used = {end.number for end in stack.endpoints}
         self.number: int = next(number for number in itertools.count() if number not in used)
         self._names: tuple[str, ...] = ()
@@ -66,7 +78,9 @@ class Network:
         self.domain = domain
         self._endpoints: dict[str, Endpoint] = {}
 
-    def attach(self, stack: Stack, address: str, mac: str, names: Iterable[str]) -> Endpoint:
+    def attach(
+        self, stack: Stack, address: str, mac: str, names: Iterable[str], aliases: Mapping[str, str] = _NONE
+    ) -> Endpoint:
         """Give `stack` an address here; ValueError when it is outside the subnet, taken, or the stack is the host's."""
         found = ipaddress.IPv4Address(address)
         if found not in self.subnet or address == self.gateway:
@@ -75,7 +89,7 @@ class Network:
             if address in self._endpoints:
                 raise ValueError(f"address {address} is already in use on network {self.name}")
             isolated = stack.isolation()
-            endpoint = Endpoint(self, isolated, address, mac, names)
+            endpoint = Endpoint(self, isolated, address, mac, names, aliases)
             self._endpoints[address] = endpoint
             isolated.endpoints = (*isolated.endpoints, endpoint)
         return endpoint
