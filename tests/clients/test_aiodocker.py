@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import images
-from tests.clients.aiodocker import source
+from tests.clients import images, sources
 from tests.clients.aiodocker.expected import FAILS, NOT_RUN, PASSES
 from tests.clients.aiodocker.loopback_registry import Registry
 from tests.clients.engine import Engine, appliance
@@ -44,7 +43,7 @@ def stock(engine: Engine, name: str, tag: str) -> None:
 
 def run(engine: Engine, report: Path, *options: str) -> dict[str, str]:
     """What became of each test of the suite that the options leave."""
-    folder = source.fetch()
+    folder = sources.fetch(HERE / "requirements.txt")
     fixed = ("-p", "no:cacheprovider", "-p", "loopback_registry", "-o", "addopts=", "-o", "filterwarnings=default")
     left_out = [f"--deselect={name}" if "::" in name else f"--ignore={name}" for name in NOT_RUN]
     result = engine.run(

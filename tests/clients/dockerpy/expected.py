@@ -1,0 +1,43 @@
+"""What of docker-py's suite is not run or fails, and why. Everything else passes, on `PASSES` tests."""
+
+FILES = tuple(
+    f"tests/integration/{name}_test.py"
+    for name in (
+        *("api_build", "api_client", "api_container", "api_exec", "api_healthcheck", "api_image", "api_network"),
+        *("api_volume", "client", "errors", "models_containers", "models_images", "models_networks"),
+        *("models_resources", "models_volumes", "regression"),
+    )
+)
+"""All that is neither about swarm and plugins nor about the client's own files."""
+
+RACE = "looks at what a container writes without waiting for it: a race it wins on an engine that takes longer to start it"
+SWARM = "makes a swarm"
+OUTSIDE = "wants Docker Hub itself"
+OLD = "the older engines' wording or fields; newer ones, as recorded, answer as this one does"
+
+NOT_RUN = {
+    "BuildTest::test_build_in_context_abs_dockerfile": RACE,
+    "BuildTest::test_build_in_context_dockerfile": RACE,
+    "BuildTest::test_build_in_context_nested_dockerfile": RACE,
+    "BuildTest::test_build_out_of_context_dockerfile": RACE,
+    "ContainerTest::test_exec_run_success": RACE,
+    "TestNetworks::test_create_inspect_network_with_scope": SWARM,
+    "TestNetworks::test_create_network_attachable": SWARM,
+    "TestNetworks::test_create_network_ingress": SWARM,
+    "ContainerCollectionTest::test_run_with_image_that_does_not_exist": OUTSIDE,
+    "ImageCollectionTest::test_pull_with_sha": OUTSIDE,
+}
+
+FAILS = {
+    "test_create_with_restart_policy": OLD,
+    "test_run_container_reading_socket_ws": "the client hands its websocket library an address that no such has",
+    "test_create_with_runtime": "the runtime is this backend's name",
+    "test_commit": OLD,
+    "test_commit_with_changes": OLD,
+    "test_create_check_duplicate": OLD,
+    "test_create_network_ipv6_enabled": "networks have IPv4 alone, which the answer to their creation says",
+    "test_api_error_parses_json": OLD,
+    "test_exec_run_failed": OLD,
+}
+
+PASSES = 0

@@ -1,0 +1,57 @@
+"""docker-py's own integration tests, unmodified, against an appliance that takes its images from a loopback registry."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients import images, sources
+from tests.clients.aiodocker.loopback_registry import Registry
+from tests.clients.dockerpy.expected import FAILS, FILES, NOT_RUN, PASSES
+from tests.clients.engine import Engine, appliance
+from tests.clients.suites import FAILED, PASSED, outcomes, those
+
+HERE = Path(__file__).with_name("dockerpy")
+ALPINE = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\npostgres:x:70:70::/var/lib/postgresql:/bin/sh\n",
+    "var/opt/.keep": "",
+}
+"""Of the image's files those that the tests count on."""
+IMAGES = ("alpine:latest", "alpine:3.10", "busybox:latest", "hello-world:latest")
+
+
+@pytest.fixture
+def stocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An appliance whose mirror of Docker Hub has the images that the tests name, each one of its own."""
+    with Registry("registry:2", name="mirror", ports=[5000]) as mirror:
+        address = f"127.0.0.1:{mirror.get_exposed_port(5000)}"
+        monkeypatch.setenv("SOCKERLESS_REGISTRY_MIRRORS", f"http://{address}")
+        with appliance() as host:
+            engine = Engine("ours", host, tmp_path)
+            for name in IMAGES:
+                pushed = f"{address}/library/{name}"
+                images.derive(engine, pushed, {"Labels": {"name": name}}, ALPINE)
+                engine.ok("push", pushed)
+                engine.ok("rmi", pushed)
+                engine.ok("pull", name)
+            yield engine
+
+
+@pytest.mark.slow
+def test_own_suite(stocked: Engine, tmp_path: Path) -> None:
+    folder, report = sources.fetch(HERE / "requirements.txt", "tests"), tmp_path / "report.xml"
+    fixed = ("-p", "no:cacheprovider", "-c", "/dev/null", f"--rootdir={folder}", "--timeout=60", "-q", "--tb=short")
+    left_out = [f"--deselect={file}::{name}" for name in NOT_RUN for file in FILES]
+    result = stocked.run(
+        [sys.executable, "-m", "pytest", *fixed, f"--junitxml={report}", *left_out, *FILES],
+        cwd=folder,
+        env={"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"},
+        timeout=600,
+    )
+    print(result.stdout[-30000:])
+    found = outcomes(report, result)
+    assert those(found, FAILED) == list(FAILS)
+    assert len(those(found, PASSED)) == PASSES
