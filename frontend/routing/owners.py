@@ -59,7 +59,7 @@ class Owners:
         return owner
 
     async def image(self, name: str) -> list[Worker]:
-        """The workers that have an image, at least one. Raises NotFound, Unavailable."""
+        """The workers that have an image, at least one. Raises NotFound; Unavailable while the default is away."""
         return await self._once("image", name, self._find_image)
 
     async def network(self, ref: str) -> list[tuple[Worker, t.Network]]:
@@ -71,7 +71,7 @@ class Owners:
         said = await ask(self.workers, "inspect_volume", name)
         found = [(one.worker, one.value) for one in said if one.error is None]
         if not found:
-            raise missing(said, f"get {name}: no such volume")
+            raise absent(said, f"get {name}: no such volume")
         return found
 
     async def _once(self, kind: str, ref: str, find: Callable[[str], Awaitable[T]]) -> T:
@@ -102,14 +102,14 @@ class Owners:
         said = await ask(self.workers, "inspect_image", name)
         found = [one.worker for one in said if one.error is None]
         if not found:
-            raise missing(said, f"No such image: {name}")
+            raise absent(said, f"No such image: {name}")
         return found
 
     async def _find_network(self, ref: str) -> list[tuple[Worker, t.Network]]:
         said = await ask(self.workers, "inspect_network", ref)
         best = _best([(_rank(ref, one.value.id, one.value.name), one) for one in said if one.error is None])
         if not best:
-            raise missing(said, f"network {ref} not found")
+            raise absent(said, f"network {ref} not found")
         first, name = best[0], best[0].value.name
         if ref == name:
             return [(one.worker, one.value) for one in best]
@@ -136,6 +136,16 @@ def _raise_ambiguous(said: list[Said]) -> None:
     for one in said:
         if isinstance(one.error, InvalidArgument):
             raise one.error
+
+
+def absent(said: list[Said], message: str) -> EngineError:
+    """Return the error for an image, network or volume that nobody who answers has.
+
+    New ones are made on the default worker, so what it lacks does not exist; another that is away has no say.
+    """
+    if isinstance(said[0].error, NotFound):
+        said = [one for one in said if not isinstance(one.error, Unavailable)]
+    return missing(said, message)
 
 
 def missing(said: list[Said], message: str) -> EngineError:

@@ -240,6 +240,30 @@ async def test_a_dead_backend_costs_its_own_containers_only(endpoint: Endpoint) 
     assert await endpoint.names() == ["/four", "/one"]
 
 
+async def test_what_the_default_lacks_does_not_exist_while_another_is_away(endpoint: Endpoint) -> None:
+    router = endpoint.router
+    await endpoint.places["right"].server.close()
+    for operation, ref, message in (
+        (router.inspect_image, "nosuch", "No such image: nosuch:latest"),
+        (router.inspect_network, "nosuch", "network nosuch not found"),
+        (router.inspect_volume, "nosuch", "get nosuch: no such volume"),
+    ):
+        with pytest.raises(NotFound) as caught:
+            await operation(ref)
+        assert caught.value.message == message
+    assert (await router.create_volume({"Name": "data"})).name == "data"
+    assert [volume.name for volume in await router.list_volumes({})] == ["data"]
+    with pytest.raises(NotFound):
+        await router.remove_volume("nosuch", False)
+
+
+async def test_what_the_default_may_have_is_unknown_while_it_is_away(endpoint: Endpoint) -> None:
+    await endpoint.places["left"].server.close()
+    for operation in (endpoint.router.inspect_image, endpoint.router.inspect_network, endpoint.router.inspect_volume):
+        with pytest.raises(Unavailable, match="the left backend is not available"):
+            await operation("nosuch")
+
+
 async def test_a_dead_default_costs_its_own_containers_only(endpoint: Endpoint) -> None:
     two = await endpoint.create("two", runtime="right")
     await endpoint.places["left"].server.close()
