@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
@@ -120,9 +121,9 @@ class Daemon:
         return self._objects(answer, read)
 
     async def _objects(self, answer: aiohttp.ClientResponse, read: Callable[[Any], T]) -> AsyncIterator[T]:
-        decoder, text = json.JSONDecoder(), ""
+        decoder, characters, text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")("replace"), ""
         async for data in self._pieces(answer):
-            text = (text + data.decode(errors="replace")).lstrip()
+            text = (text + characters.decode(data)).lstrip()
             while text:
                 try:
                     value, end = decoder.raw_decode(text)
