@@ -20,7 +20,6 @@ from backends.docker.place import CONNECT_SECONDS, Place
 T = TypeVar("T")
 Query = Mapping[str, Any]
 ERRORS = {kind.status: kind for kind in EngineError.kinds.values()}
-CONNECTIONS = 256
 
 
 class Daemon:
@@ -37,11 +36,9 @@ class Daemon:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             path = self.place.path
-            connector = (
-                aiohttp.UnixConnector(path, limit=CONNECTIONS) if path else aiohttp.TCPConnector(limit=CONNECTIONS)
-            )
+            # As many connections as there are requests: one that follows a stream keeps its own as long as it likes.
+            connector = aiohttp.UnixConnector(path, limit=0) if path else aiohttp.TCPConnector(limit=0)
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
         return self._session
 

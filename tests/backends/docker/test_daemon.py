@@ -38,3 +38,14 @@ async def test_characters_that_arrive_in_pieces_stay_whole(both: Both) -> None:
         await wire.flushed()
     assert (await event_read).Actor["Attributes"]["name"] == "größe€"
     await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_streams_that_are_followed_keep_nobody_waiting(both: Both) -> None:
+    fake, engine = both
+    for _ in range(300):
+        asked = asyncio.create_task(engine.events(0, 0, {}))
+        await (await fake.accept()).send(HEAD)
+        await asked
+    listed = asyncio.create_task(engine.list_containers(True, -1, False, {}))
+    await (await fake.accept()).send(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n[]"))
+    assert await listed == []
