@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from backends.api import types as t
 from backends.api.errors import EngineError, Unavailable
 from backends.api.http import closing
-from frontend.routing.asking import Said, answered
+from frontend.routing.asking import Said, answered, ask
 from frontend.routing.workers import Worker
 
 log = logging.getLogger(__name__)
@@ -44,10 +44,7 @@ class Events:
         return found
 
     async def _subscribe(self, worker: Worker, since: int = 0) -> Said:
-        try:
-            return Said(worker, await worker.engine.events(since or self._since, self._until, self._filters))
-        except EngineError as error:
-            return Said(worker, error=error)
+        return (await ask([worker], "events", since or self._since, self._until, self._filters))[0]
 
     async def _follow(self, said: Said) -> None:
         last = self._since or time.time_ns()

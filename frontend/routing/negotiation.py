@@ -69,6 +69,8 @@ class Negotiation:
 
 
 async def _version(worker: Worker) -> Version | None:
+    if worker.pulse.silent:
+        return None
     try:
         async with asyncio.timeout(ASK_SECONDS):
             engine = await worker.engine.relay()
@@ -79,7 +81,10 @@ async def _version(worker: Worker) -> Version | None:
                     head += data
             finally:
                 await engine.close()
-    except (EngineError, TimeoutError):
+    except TimeoutError:
+        await worker.pulse.beats()  # the next one does not wait again for an engine that hangs
+        return None
+    except EngineError:
         return None
     found = _HEADER.search(head)
     return Version(int(found[1]), int(found[2])) if found else None

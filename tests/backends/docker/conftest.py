@@ -12,10 +12,16 @@ from tests.oracle import daemon, podman
 
 
 @pytest.fixture(scope="session")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def driven() -> Iterator[daemon.Oracle]:
     """A dockerd of its own, so that its events are not those of `oracle`."""
     with daemon.running() as found:
-        yield Engine("behind", found.host, tmp_path_factory.mktemp("behind"), found.prefix)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def behind(driven: daemon.Oracle, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """The same, for clients."""
+    return Engine("behind", driven.host, tmp_path_factory.mktemp("behind"), driven.prefix)
 
 
 @pytest.fixture(scope="session")

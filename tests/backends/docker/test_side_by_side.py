@@ -17,6 +17,7 @@ import pytest
 from appliance.config import Config
 from appliance.supervision import Appliance
 from tests.clients.engine import Engine
+from tests.oracle.daemon import Oracle
 
 pytestmark = pytest.mark.slow
 BASE = "sockerless/base"
@@ -182,3 +183,19 @@ def _look_around(both: Both, victim: str, other: str) -> None:
     both.ok("run", "--rm", "--runtime", other, BASE, "true")
     lost = both.engine.docker("run", "--rm", "--runtime", victim, BASE, "true")
     assert (lost.code, f"the {victim} backend is not available" in lost.stderr) == (125, True)
+
+
+def test_an_engine_that_hangs_costs_its_own_containers_only(both: Both, driven: Oracle) -> None:
+    both.ok("run", "-d", "--runtime", "docker", "--name", "on-docker", BASE, "sleep", "1000")
+    os.kill(driven.dockerd_pid(), signal.SIGSTOP)
+    try:
+        both.ok("ps")  # waits for a sign of life
+        began = time.monotonic()
+        assert both.ok("run", "--rm", "--name", "beside", BASE, "echo", "alive") == "alive"
+        both.ok("volume", "create", "beside")
+        both.ok("volume", "rm", "beside")
+        assert both.ok("ps", "-q") == ""
+        assert time.monotonic() - began < 30
+    finally:
+        os.kill(driven.dockerd_pid(), signal.SIGCONT)
+    eventually(lambda: both.ok("ps", "--format", "{{.Names}}") == "on-docker")
