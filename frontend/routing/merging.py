@@ -83,7 +83,6 @@ def disk_usage(usages: list[t.DiskUsage]) -> t.DiskUsage:
     )
 
 
-def seconds(moment: str) -> float:
-    """A container's time of creation (RFC 3339) in seconds since the epoch."""
-    whole, _, fraction = moment.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + (float(f"0.{fraction}") if fraction.isdigit() else 0)
+def moment(text: str) -> datetime:
+    """A time of RFC 3339, to the microsecond."""
+    return datetime.fromisoformat(text)

@@ -11,7 +11,7 @@ from backends.api import types as t
 from backends.api.engine import Download, Engine, Stream
 from backends.api.errors import Conflict, NotFound, Unavailable, Unsupported
 from backends.api.http import OPERATIONS
-from frontend.routing import merging
+from frontend.routing import merging, pruning
 from frontend.routing.asking import Said, answered, ask
 from frontend.routing.events import Events
 from frontend.routing.owners import Owners
@@ -90,12 +90,12 @@ class Router(Engine):
         rows = merging.containers(await self._all("list_containers", True, -1, size, rest), 0)
         for key, ref in relative:
             found = await self.inspect_container(ref)
-            moment, sign = merging.seconds(found.created), 1 if key == "since" else -1
+            moment, sign = merging.moment(found.created).timestamp(), 1 if key == "since" else -1
             rows = [row for row in rows if row.id != found.id and sign * (row.created - moment) > -1]
         return rows[:limit] if limit > 0 else rows
 
     async def prune_containers(self, filters: t.Filters) -> t.Pruned:
-        return merging.pruned(await self._all("prune_containers", filters))
+        return merging.pruned(await pruning.everywhere(self.workers, "prune_containers", filters))
 
     # -- images
 
@@ -123,12 +123,10 @@ class Router(Engine):
         return list(dict.fromkeys(removed for one in said for removed in one.value))
 
     async def prune_images(self, filters: t.Filters) -> tuple[list[t.RemovedImage], int]:
-        answers = await self._all("prune_images", filters)
-        removed = dict.fromkeys(one for deleted, _ in answers for one in deleted)
-        return list(removed), sum(space for _, space in answers)
+        return await pruning.images(self.workers, filters)
 
     async def prune_builds(self, filters: t.Filters, all: bool, keep: t.KeepCache) -> t.Pruned:
-        return merging.pruned(await self._all("prune_builds", filters, all, keep))
+        return merging.pruned(await pruning.everywhere(self.workers, "prune_builds", filters, all, keep))
 
     # -- networks
 
@@ -140,7 +138,7 @@ class Router(Engine):
         return await self.workers[0].engine.create_network(request)
 
     async def list_networks(self, filters: t.Filters) -> list[t.Network]:
-        return merging.by_name(await self._all("list_networks", filters))
+        return await self._named("list_networks", filters)
 
     async def inspect_network(self, ref: str) -> t.Network:
         return merging.network([network for _, network in await self.owners.network(ref)])
@@ -162,7 +160,7 @@ class Router(Engine):
         await worker.engine.disconnect_network(own, container, force)
 
     async def prune_networks(self, filters: t.Filters) -> t.Pruned:
-        return merging.pruned(await self._all("prune_networks", filters))
+        return await pruning.networks(self.workers, filters)
 
     # -- volumes
 
@@ -175,7 +173,7 @@ class Router(Engine):
         return await self.workers[0].engine.create_volume(request)
 
     async def list_volumes(self, filters: t.Filters) -> list[t.Volume]:
-        return merging.by_name(await self._all("list_volumes", filters))
+        return await self._named("list_volumes", filters)
 
     async def inspect_volume(self, name: str) -> t.Volume:
         return (await self.owners.volume(name))[0][1]
@@ -192,7 +190,16 @@ class Router(Engine):
             await worker.engine.remove_volume(name, force)
 
     async def prune_volumes(self, filters: t.Filters) -> t.Pruned:
-        return merging.pruned(await self._all("prune_volumes", filters))
+        return await pruning.volumes(self.workers, filters)
+
+    async def _named(self, operation: str, filters: t.Filters) -> list[Any]:
+        """Networks or volumes. One is dangling where no worker uses it."""
+        rest = {key: values for key, values in filters.items() if key != "dangling"}
+        rows = merging.by_name(await self._all(operation, rest))
+        if not filters.get("dangling"):
+            return rows
+        taken = await pruning.used(self.workers, operation)
+        return [row for row in rows if (row.name in taken) == (filters["dangling"] == ["false"])]
 
     async def _all(self, operation: str, *args: Any) -> list[Any]:
         return [one.value for one in answered(await ask(self.workers, operation, *args))]

@@ -131,6 +131,20 @@ def test_an_image_goes_where_it_is_needed(both: Both, behind: Engine, tmp_path: 
     assert behind.docker("image", "inspect", "sockerless-test/moved").code == 1
 
 
+def test_pruning_leaves_what_the_other_uses(both: Both) -> None:
+    for kind in ("volume", "network"):
+        both.ok(kind, "create", "pruned-used")
+        both.ok(kind, "create", "pruned-free")
+    options = ["--name", "user", "--network", "pruned-used", "-v", "pruned-used:/data"]
+    both.ok("run", "-d", "--runtime", "docker", *options, BASE, "sleep", "1000")
+    assert both.ok("volume", "ls", "-q", "--filter", "dangling=true", "--filter", "name=pruned") == "pruned-free"
+    for kind, answer in (("volume", "Deleted Volumes"), ("network", "Deleted Networks")):
+        assert both.ok(kind, "prune", "-f").splitlines()[:2] == [f"{answer}:", "pruned-free"]
+        assert both.ok(kind, "ls", "--filter", "name=pruned", "--format", "{{.Name}}") == "pruned-used"
+    both.ok("rm", "-f", "user")
+    both.ok("volume", "rm", "pruned-used")
+
+
 def test_docker_py_follows_events_of_both(both: Both) -> None:
     client = docker.DockerClient(base_url=both.engine.host, version="auto", timeout=60)
     events = client.events(decode=True, filters={"type": "container", "event": "create"})
