@@ -77,6 +77,13 @@ class Daemon:
             raise self._unreachable(error) from error
         return answer
 
+    async def version(self) -> tuple[int, int]:
+        """Return the newest version of the API that the engine speaks."""
+        answer = await self.open("GET", "/_ping")
+        answer.close()
+        major, _, minor = answer.headers["Api-Version"].partition(".")
+        return int(major), int(minor)
+
     def _unreachable(self, error: Exception) -> Unavailable:
         return Unavailable(f"the Docker engine at {self.place} does not answer: {error or type(error).__name__}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +11,8 @@ from urllib.parse import quote
 from backends.api import types as t
 from backends.api.engine import Download
 from backends.api.errors import Unsupported
+from backends.core.clock import SECOND
+from backends.core.filters import until
 from backends.docker.daemon import Daemon, auth_header
 
 _LIMITS = {
@@ -32,8 +35,12 @@ class Images:
     daemon: Daemon
 
     async def list_images(self, all: bool, filters: t.Filters, shared_size: bool) -> list[t.ImageSummary]:
-        query = {"all": all, "filters": filters, "shared-size": shared_size}
-        return await self.daemon.value(list[t.ImageSummary], "GET", "/images/json", query)
+        """The filter ``until`` (Unix seconds) is applied here: older engines refuse it."""
+        asked = {key: values for key, values in filters.items() if key != "until"}
+        query = {"all": all, "filters": asked, "shared-size": shared_size}
+        found = await self.daemon.value(list[t.ImageSummary], "GET", "/images/json", query)
+        limit = until(filters, time.time_ns())
+        return found if limit is None else [row for row in found if row.created * SECOND <= limit]
 
     async def inspect_image(self, name: str, platform: str = "") -> t.Image:
         found = await self.daemon.json("GET", _path(name, "json"), {"platform": platform or None})

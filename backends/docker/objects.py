@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from backends.api import types as t
+from backends.api.errors import Unsupported
 from backends.docker.daemon import Daemon
 
 _KINDS = ("container", "image", "volume", "build-cache")
@@ -93,6 +94,11 @@ class Volumes:
         await self.daemon.json("DELETE", f"/volumes/{quote(name, safe='')}", {"force": force})
 
     async def prune_volumes(self, filters: t.Filters) -> t.Pruned:
+        """Engines before API 1.42 (and Podman) remove named volumes, too, and know no filter ``all``."""
+        if await self.daemon.version() < (1, 42):
+            if filters.get("all") != ["true"]:
+                raise Unsupported("the Docker engine cannot remove anonymous volumes only: it is older than API 1.42")
+            filters = {key: values for key, values in filters.items() if key != "all"}
         answer = await self.daemon.json("POST", "/volumes/prune", {"filters": filters})
         return t.Pruned(deleted=answer.get("VolumesDeleted") or [], space_reclaimed=answer.get("SpaceReclaimed", 0))
 

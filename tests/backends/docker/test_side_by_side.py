@@ -131,6 +131,12 @@ def test_an_image_goes_where_it_is_needed(both: Both, behind: Engine, tmp_path: 
     assert behind.docker("image", "inspect", "sockerless-test/moved").code == 1
 
 
+def test_images_of_both_are_filtered_by_their_age(both: Both, behind: Engine) -> None:
+    young = behind.ok("images", "-q", BASE)
+    assert young in both.ok("images", "-q", "--filter", "until=0s").split()
+    assert young not in both.ok("images", "-q", "--filter", "until=24h").split()
+
+
 def test_pruning_leaves_what_the_other_uses(both: Both) -> None:
     for kind in ("volume", "network"):
         both.ok(kind, "create", "pruned-used")
