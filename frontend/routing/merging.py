@@ -84,5 +84,5 @@ def disk_usage(usages: list[t.DiskUsage]) -> t.DiskUsage:
 
 
 def moment(text: str) -> datetime:
-    """A time of RFC 3339, to the microsecond."""
-    return datetime.fromisoformat(text)
+    """A time of RFC 3339, to the microsecond; "" = never."""
+    return datetime.fromisoformat(text or t.ZERO_TIME)

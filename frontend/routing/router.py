@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec.structs import replace
@@ -100,7 +101,19 @@ class Router(Engine):
     # -- images
 
     async def list_images(self, all: bool, filters: t.Filters, shared_size: bool) -> list[t.ImageSummary]:
-        return merging.images(await self._all("list_images", all, filters, shared_size))
+        relative = [(key, ref) for key in ("before", "since") for ref in filters.get(key, [])]
+        rest = {key: values for key, values in filters.items() if key not in ("before", "since")}
+        rows = merging.images(await self._all("list_images", all, rest, shared_size))
+        for key, ref in relative:
+            moment = merging.moment((await self.inspect_image(ref)).created)
+            rows = [row for row in rows if await self._is_made(row, key, moment)]
+        return rows
+
+    async def _is_made(self, row: t.ImageSummary, key: str, moment: datetime) -> bool:
+        made = datetime.fromtimestamp(row.created, UTC)
+        if made == moment.replace(microsecond=0):  # a list tells whole seconds only
+            made = merging.moment((await self.inspect_image(row.id)).created)
+        return made < moment if key == "before" else made > moment
 
     async def save_images(self, names: list[str]) -> Download:
         holders = [await self.owners.image(name) for name in names]

@@ -135,6 +135,20 @@ async def test_an_image_is_one_row_and_tagged_and_removed_everywhere(endpoint: E
             await place.engine.inspect_image("again:1")
 
 
+async def test_images_are_listed_by_the_age_of_one_that_only_one_backend_has(endpoint: Endpoint) -> None:
+    # Made in this order, within a moment: busybox and only-left on the left, busybox and only-right on the right.
+    async def listed(key: str, ref: str) -> set[str]:
+        return {row.repo_tags[0] for row in await endpoint.router.list_images(False, {key: [ref]}, False)}
+
+    assert await listed("since", "only-left") == {"busybox:latest", "only-right:latest"}
+    assert await listed("before", "only-left") == {"busybox:latest"}
+    assert await listed("since", "only-right") == set()
+    assert await listed("before", "only-right") == {"busybox:latest", "only-left:latest"}
+    with pytest.raises(NotFound) as caught:
+        await listed("since", "nosuch")
+    assert caught.value.message == "No such image: nosuch:latest"
+
+
 async def test_images_of_several_backends_are_saved_together(endpoint: Endpoint) -> None:
     download = await endpoint.router.save_images(["only-left", "only-right"])
     archive = b"".join([piece async for piece in download.body])
