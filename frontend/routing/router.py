@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from backends.api import types as t
 from backends.api.engine import Download, Engine, Stream
-from backends.api.errors import Conflict, NotFound, Unavailable, Unsupported
+from backends.api.errors import Conflict, EngineError, NotFound, Unavailable, Unsupported
 from backends.api.http import OPERATIONS
 from frontend.routing import merging, pruning
 from frontend.routing.asking import Said, answered, ask
@@ -84,6 +85,7 @@ class Router(Engine):
             await worker.engine.rename_container(ref, name)
 
     async def list_containers(self, all: bool, limit: int, size: bool, filters: t.Filters) -> list[t.ContainerSummary]:
+        filters = await self._with_names(filters)
         relative = [(key, ref) for key in ("before", "since") for ref in filters.get(key, [])]
         if not relative:
             return merging.containers(await self._all("list_containers", all, limit, size, filters), limit)
@@ -94,6 +96,15 @@ class Router(Engine):
             moment, sign = merging.moment(found.created).timestamp(), 1 if key == "since" else -1
             rows = [row for row in rows if row.id != found.id and sign * (row.created - moment) > -1]
         return rows[:limit] if limit > 0 else rows
+
+    async def _with_names(self, filters: t.Filters) -> t.Filters:
+        """A network has another id on each worker, and one name: name those that are meant by an id."""
+        refs = filters.get("network", [])
+        names = []
+        for ref in refs:
+            with suppress(EngineError):  # what cannot be found has no containers
+                names.append((await self.owners.network(ref))[0][1].name)
+        return {**filters, "network": list(dict.fromkeys([*refs, *names]))} if names else filters
 
     async def prune_containers(self, filters: t.Filters) -> t.Pruned:
         return merging.pruned(await pruning.everywhere(self.workers, "prune_containers", filters))

@@ -177,6 +177,18 @@ async def test_a_network_is_one_by_its_name_and_made_where_it_is_used(endpoint: 
         await right.inspect_network("shared")
 
 
+async def test_containers_are_listed_by_their_network_whatever_their_backend_calls_it(endpoint: Endpoint) -> None:
+    router = endpoint.router
+    made = await router.create_network({"Name": "shared"})
+    ids = {await endpoint.create(name, runtime=name, NetworkMode="shared") for name in ("left", "right")}
+    await endpoint.create("other")
+    for container in ids:
+        await router.start_container(container)
+    for ref in (made.id, made.id[:12], "shared"):
+        assert {row.id for row in await router.list_containers(False, -1, False, {"network": [ref]})} == ids
+    assert await router.list_containers(True, -1, False, {"network": ["nosuch"]}) == []
+
+
 async def test_a_network_that_is_in_use_anywhere_stays_everywhere(endpoint: Endpoint) -> None:
     await endpoint.router.create_network({"Name": "shared"})
     two = await endpoint.create("two", runtime="right", NetworkMode="shared")
