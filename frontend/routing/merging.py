@@ -27,12 +27,11 @@ def images(lists: Iterable[list[t.ImageSummary]]) -> list[t.ImageSummary]:
 
 
 def _same_image(one: t.ImageSummary, other: t.ImageSummary) -> t.ImageSummary:
-    used = [count for count in (one.containers, other.containers) if count >= 0]
     return replace(
         one,
         repo_tags=_union(one.repo_tags, other.repo_tags),
         repo_digests=_union(one.repo_digests, other.repo_digests),
-        containers=sum(used) if used else -1,
+        containers=_sum_known(one.containers, other.containers),
     )
 
 
@@ -78,9 +77,26 @@ def disk_usage(usages: list[t.DiskUsage]) -> t.DiskUsage:
         layers_size=sum(one.layers_size for one in usages),
         images=images(one.images for one in usages),
         containers=containers((one.containers for one in usages), 0),
-        volumes=by_name(one.volumes for one in usages),
+        volumes=_used_volumes([volume for one in usages for volume in one.volumes]),
         build_cache=[row for one in usages for row in one.build_cache],
     )
+
+
+def _used_volumes(rows: list[t.Volume]) -> list[t.Volume]:
+    """One row for each name, with the sizes and users of all."""
+    merged: dict[str, t.Volume] = {}
+    for row in rows:
+        known, here = (merged.setdefault(row.name, row).usage_data or {}), (row.usage_data or {})
+        if merged[row.name] is not row:
+            sums = {key: _sum_known(known.get(key, -1), here.get(key, -1)) for key in ("RefCount", "Size")}
+            merged[row.name] = replace(merged[row.name], usage_data=sums)
+    return list(merged.values())
+
+
+def _sum_known(*counts: int) -> int:
+    """-1 = unknown."""
+    known = [count for count in counts if count >= 0]
+    return sum(known) if known else -1
 
 
 def moment(text: str) -> datetime:

@@ -194,6 +194,12 @@ def test_a_killed_worker_costs_its_own_containers_only(both: Both, victim: str, 
 
 
 def _look_around(both: Both, victim: str, other: str) -> None:
+    if other == both.appliance.config.backend[0]:
+        both.ok("volume", "create", "beside")
+        both.ok("volume", "rm", "beside")
+        words = {"image": "No such image: nosuch", "network": "network nosuch not found", "volume": "no such volume"}
+        for kind, absent in words.items():
+            assert absent in both.engine.docker(kind, "inspect", "nosuch").stderr
     assert both.ok("ps", "--format", "{{.Names}}") == f"on-{other}"
     assert both.ok("exec", f"on-{other}", "echo", "alive") == "alive"
     refused = both.engine.docker("exec", f"on-{victim}", "true")

@@ -26,6 +26,8 @@ async def test_a_volume_that_is_in_use_on_one_backend_stays_on_both(endpoint: En
     await endpoint.create("two", runtime="right", Binds=["used:/data"])
     assert [volume.name for volume in await router.list_volumes({"dangling": ["true"]})] == ["free"]
     assert [volume.name for volume in await router.list_volumes({"dangling": ["false"]})] == ["used"]
+    usage = await router.disk_usage(["volume"])
+    assert {volume.name: (volume.usage_data or {})["RefCount"] for volume in usage.volumes} == {"used": 1, "free": 0}
     assert (await router.prune_volumes(ALL)).deleted == ["free"]
     for place in endpoint.places.values():
         assert [volume.name for volume in await place.engine.list_volumes({})] == ["used"]
