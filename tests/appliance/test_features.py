@@ -261,6 +261,7 @@ ELSEWHERE = {
     ("backends.core.logs", "configured logging driver does not support reading"),
     ("frontend.routing.router", "an endpoint of several backends has no Docker engine of its own"),
     ("backends.core.engine", "no Docker engine stands behind the … backend"),
+    ("backends.docker.objects", "the Docker engine cannot remove anonymous volumes only: it is older than API 1.42"),
     ("backends.docker.images", "secrets from the context are not supported by the Docker engine's classic builder"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -149,6 +150,17 @@ def test_pruning_leaves_what_the_other_uses(both: Both) -> None:
         assert both.ok(kind, "ls", "--filter", "name=pruned", "--format", "{{.Name}}") == "pruned-used"
     both.ok("rm", "-f", "user")
     both.ok("volume", "rm", "pruned-used")
+
+
+def test_many_followers_of_events_keep_nobody_waiting(both: Both) -> None:
+    with contextlib.ExitStack() as followers:
+        for _ in range(300):
+            follower = followers.enter_context(socket.socket(socket.AF_UNIX))
+            follower.settimeout(60)
+            follower.connect(both.engine.socket)
+            follower.sendall(b"GET /events HTTP/1.1\r\nHost: docker\r\n\r\n")
+            assert follower.recv(12) == b"HTTP/1.1 200"
+        assert both.ok("ps", "-q") == ""
 
 
 def test_docker_py_follows_events_of_both(both: Both) -> None:
