@@ -145,7 +145,7 @@ def _copy_found(draft: LayerDraft, source: Found, destination: str, rules: Rules
     archive = _archive(node) if rules.unpack and node.kind == "file" else None
     if archive is not None:
         kept = Rules(owner=rules.owner if rules.chown else None, mode=rules.mode)
-        _merge(draft.directory(destination, owner), archive.root, kept)
+        _merge(draft.directory(destination, owner), archive.root, kept, draft)
         return
     place, name = _file_place(draft, destination, posixpath.basename(source.path), owner)
     place.put(name, Item.of(node, rules.owner, rules.mode))
@@ -158,8 +158,11 @@ def _file_place(draft: LayerDraft, destination: str, name: str, owner: tuple[int
     return draft.place(destination, owner)
 
 
-def _merge(top: Place, node: LowerNode, rules: Rules) -> None:
-    """Put what is in a directory into another. A directory that is left out comes for what is not left out in it."""
+def _merge(top: Place, node: LowerNode, rules: Rules, unpacked: LayerDraft | None = None) -> None:
+    """Put what is in a directory into another. A directory that is left out comes for what is not left out in it.
+
+    ``unpacked``: the directory is an archive's; one that it has no entry for is what the image has there.
+    """
     skip = rules.skip()
     stack = [(top, node, "")]
     while stack:
@@ -168,9 +171,22 @@ def _merge(top: Place, node: LowerNode, rules: Rules) -> None:
             below = f"{path}/{name}" if path else name
             if skip(below) and all(skip(f"{below}/{deep}") for deep, _ in trees.walk(child) if deep):
                 continue
-            found = place.put(name, Item.of(child, rules.owner, rules.mode))
+            found = None
+            if unpacked is not None and child.kind == "dir" and child.layer is None:
+                found = _existing(unpacked, top, place.child(name), below)
+            found = found or place.put(name, Item.of(child, rules.owner, rules.mode))
             if child.kind == "dir":
                 stack.append((found, child, below))
+
+
+def _existing(draft: LayerDraft, top: Place, there: Place | None, path: str) -> Place | None:
+    """The directory that is at a path below ``top``; links lead where they would with ``top`` as the root."""
+    found = draft.find(path, top)
+    if found is not None and found.kind != "dir":
+        raise NotADirectory(f"open /{path}")
+    if found is None and there is not None:
+        raise InvalidImage(f"open /{path}: no such file or directory")
+    return found
 
 
 def _archive(node: LowerNode) -> LowerTree | None:

@@ -123,10 +123,10 @@ class LayerDraft:
         """The directory at ``path``, made with its parents if need be; NotADirectory."""
         return self._walk(path, owner)[-1]
 
-    def find(self, path: str) -> Place | None:
-        """What ``path`` leads to, or None."""
+    def find(self, path: str, top: Place | None = None) -> Place | None:
+        """What ``path`` leads to, or None; with ``top`` that is the root which no link leads out of."""
         try:
-            return self._walk(path, None)[-1]
+            return self._walk(path, None, top)[-1]
         except (LookupError, NotADirectory):
             return None
 
@@ -141,9 +141,9 @@ class LayerDraft:
             path = there.target if there.target.startswith("/") else f"{head}/{there.target}"
         raise NotADirectory(path)
 
-    def _walk(self, path: str, owner: tuple[int, int] | None) -> list[Place]:
+    def _walk(self, path: str, owner: tuple[int, int] | None, top: Place | None = None) -> list[Place]:
         """The places on the way. Without ``owner`` nothing is made: LookupError."""
-        trail = [self.root]
+        trail = [top or self.root]
         todo = path.split("/")[::-1]
         links = 0
         while todo:

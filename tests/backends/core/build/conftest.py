@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +23,28 @@ def context(files: Mapping[str, str | bytes], packed: str = "w", **attributes: A
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             for key, value in attributes.items():
+                setattr(entry, key, value)
+            tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+Entries = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+def packed(entries: Entries) -> bytes:
+    """A tar of exactly these entries: a name that ends in a slash is a directory, "link" a symbolic link's target."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, attributes in entries:
+            entry = tarfile.TarInfo(name)
+            fields = dict(attributes)
+            data = fields.pop("data", b"")
+            if name.endswith("/"):
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            elif "link" in fields:
+                entry.type, entry.linkname = tarfile.SYMTYPE, fields.pop("link")
+            entry.size = len(data)
+            for key, value in fields.items():
                 setattr(entry, key, value)
             tar.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()

@@ -1,0 +1,55 @@
+"""COPY and ADD: where files go, and what becomes of what is there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.backends.core.build.conftest import Entries, Shop, context, packed
+
+pytestmark = pytest.mark.timeout(60)
+THERE: Entries = [
+    ("usr/lib/", {"mode": 0o700, "uid": 5, "gid": 6}),
+    ("lib", {"link": "usr/lib"}),
+    ("x/", {"mode": 0o711}),
+    ("t/x/", {}),
+    ("t/abs", {"link": "/x"}),
+    ("t/up", {"link": "../../x"}),
+    ("t/broken", {"link": "nowhere"}),
+    ("t/f", {"data": b"1"}),
+]
+
+
+def added(entries: Entries, destination: str = "/") -> dict[str, str | bytes]:
+    """Files of a context whose Dockerfile puts one archive over another."""
+    return {"there.tar": packed(THERE), "a.tar": packed(entries), "Dockerfile": (
+        f"FROM scratch\nADD there.tar /\nADD a.tar {destination}\n"
+    )}  # fmt: skip
+
+
+async def test_directories_that_an_archive_only_implies_stay_as_they_are(builds: Shop) -> None:
+    files = added([("lib/a", {"data": b"1"}), ("new/a", {"data": b"1", "uid": 9})])
+    image = await builds.image("", tar=context(files))
+    found = builds.files(image)
+    assert (found["lib"][:7], found["usr/lib"], found["usr/lib/a"]) == ("symlink", "dir 700 5:6", "file 644 0:0")
+    assert (found["new"], found["new/a"]) == ("dir 755 0:0", "file 644 9:0")
+
+
+async def test_a_directory_of_an_archive_replaces_a_link(builds: Shop) -> None:
+    image = await builds.image("", tar=context(added([("lib/", {"mode": 0o750}), ("lib/a", {"data": b"1"})])))
+    found = builds.files(image)
+    assert (found["lib"], found["lib/a"]) == ("dir 750 0:0", "file 644 0:0")
+    assert "usr/lib/a" not in found
+
+
+@pytest.mark.parametrize("link", ["abs", "up"])
+async def test_no_link_leads_an_archive_out_of_its_destination(builds: Shop, link: str) -> None:
+    image = await builds.image("", tar=context(added([(f"{link}/a", {"data": b"1"})], "/t/")))
+    assert [path for path in builds.files(image) if path.endswith("/a")] == ["t/x/a"]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"), [("broken/a", "/broken: no such file or directory"), ("f/a", "/f: not a directory")]
+)
+async def test_an_archive_leads_through_what_is_no_directory(builds: Shop, path: str, why: str) -> None:
+    lines = await builds.build("", tar=context(added([(path, {"data": b"1"})], "/t/")))
+    assert lines[-1].error == f"failed to copy files: open {why}"
