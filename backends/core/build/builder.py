@@ -64,7 +64,7 @@ class Builder:
 
     async def remove_containers(self) -> None:
         """Remove what a cancelled build has left."""
-        await self._steps.remove_containers(quietly=True)
+        await self._steps.remove_containers()
 
     async def _announce(self, code: str) -> None:
         self._number += 1

@@ -56,7 +56,8 @@ class Parts:
 
 @dataclass
 class Job:
-    """One build. ``scratch`` goes when it ends; ``containers`` are its intermediate ones that are still there."""
+    """One build. ``scratch`` goes when it ends; ``containers`` are its intermediate ones that are still there,
+    ``fleeting`` those of them that mount something of ``scratch`` and so cannot outlive it."""
 
     parts: Parts
     request: t.BuildImage
@@ -67,6 +68,7 @@ class Job:
     arguments: BuildArguments
     escape: str = "\\"
     containers: list[str] = field(default_factory=list)
+    fleeting: set[str] = field(default_factory=set)
     stages: list[tuple[str, Image | None]] = field(default_factory=list)
     scratch_names: int = 0
 

@@ -46,6 +46,8 @@ async def run(steps: Steps, state: StageState, instruction: Run) -> None:
             "Healthcheck": {"Test": ["NONE"]},
         }
         container = await steps.create(state, running, _host_config(job, instruction, found))
+        if any(mount["Type"] == "bind" for mount in found.mounts):
+            job.fleeting.add(container)
         code = await _execute(job, container)
         if code:
             raise StepFailed(f"The command '{' '.join(command)}' returned a non-zero code: {code}", code)

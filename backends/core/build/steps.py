@@ -88,16 +88,20 @@ class Steps:
         return store_layer(self.job.parts.context.images, path)
 
     async def clean(self, failed: bool) -> None:
-        """Remove intermediate containers as the request says."""
-        request = self.job.request
-        if request.force_remove or (request.remove and not failed):
-            await self.remove_containers()
+        """Remove intermediate containers as the request says, and in any case those that could not start again."""
+        request, job = self.job.request, self.job
+        everything = request.force_remove or (request.remove and not failed)
+        await self._remove(list(job.containers if everything else job.fleeting), quietly=False)
 
-    async def remove_containers(self, quietly: bool = False) -> None:
-        """Remove every intermediate container."""
+    async def remove_containers(self) -> None:
+        """Remove every intermediate container and say nothing."""
+        await self._remove(list(self.job.containers), quietly=True)
+
+    async def _remove(self, containers: Sequence[str], quietly: bool) -> None:
         parts = self.job.parts
-        while self.job.containers:
-            container = self.job.containers.pop()
+        for container in reversed(containers):
+            self.job.containers.remove(container)
+            self.job.fleeting.discard(container)
             try:
                 await parts.control.remove(parts.registry.find(container), force=True, volumes=True)
             except NotFound:
