@@ -309,6 +309,10 @@ class FilesystemDriver(Protocol):
         """Copy what the image holds at ``path`` (nothing if absent) into the empty host directory, with owners."""
         ...
 
+    async def fill(self, directory: Path, tar: Path) -> None:
+        """Unpack a plain tar into the empty host directory, which containers will mount, with owners."""
+        ...
+
 
 class NetworkDriver(Protocol):
     """Carries out what the engine has decided about networks; addresses and names come from the engine."""

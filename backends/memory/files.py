@@ -11,11 +11,14 @@ from backends.api.types import Change, PathStat
 from backends.core.drivers import Credentials
 from backends.memory.boxes import Boxes
 from backends.memory.bridge import from_thread, in_thread
+from sandbox.images import threads
 from sandbox.wasm.sandbox import Sandbox
 from sandbox.wasm.vfs import File, FileTree, Usage, read_all
 from sandbox.wasm.vfs import archive as archives
 from sandbox.wasm.vfs.changes import changes
 from sandbox.wasm.vfs.layer import pack_layer
+
+_PIECE = 1 << 18
 
 
 class Files:
@@ -106,6 +109,15 @@ class Files:
                 return  # the image has no directory there: the volume stays empty
 
         await asyncio.to_thread(work)
+
+    async def fill(self, directory: Path, tar: Path) -> None:
+        """Fill a host directory from a tar."""
+
+        def work() -> None:
+            with tar.open("rb") as file:
+                archives.fill_directory(directory, iter(lambda: file.read(_PIECE), b""))
+
+        await threads.in_thread(work)
 
 
 def _stat(found: archives.PathStat) -> PathStat:

@@ -7,15 +7,20 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from backends.api.types import Json
 from backends.core.clock import Clock, rfc3339
+from sandbox.images.threads import in_thread
+
+Make: TypeAlias = Callable[[Path], Awaitable[Path]]
+"""Makes a cache directory inside the new directory of that path; returns its own path."""
 
 
 class _About(msgspec.Struct):
@@ -60,10 +65,12 @@ class CacheMounts:
         self._clock = clock
         self._users: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._making: dict[str, asyncio.Lock] = {}
 
     @asynccontextmanager
-    async def use(self, identity: str, sharing: str) -> AsyncIterator[tuple[Path, bool]]:
-        """The directory and whether it is new. ``locked`` waits for other users, ``private`` takes another one."""
+    async def use(self, identity: str, sharing: str, make: Make) -> AsyncIterator[Path]:
+        """The directory; a new one is what ``make`` returns. ``locked`` waits for other users, ``private`` takes
+        another one."""
         key = hashlib.sha256(identity.encode()).hexdigest()[:24]
         if sharing == "private":
             key = next(name for name in (f"{key}{n or ''}" for n in range(1 << 20)) if not self._users.get(name))
@@ -72,22 +79,35 @@ class CacheMounts:
             await lock.acquire()
         self._users[key] = self._users.get(key, 0) + 1
         try:
-            yield self._open(key, identity)
+            async with self._making.setdefault(key, asyncio.Lock()):
+                data = await self._open(key, identity, make)
+            yield data
         finally:
             self._users[key] -= 1
             if sharing == "locked":
                 lock.release()
 
-    def _open(self, key: str, identity: str) -> tuple[Path, bool]:
+    async def _open(self, key: str, identity: str, make: Make) -> Path:
         place = self._directory / key
         data = place / "data"
-        fresh = not data.exists()
-        data.mkdir(parents=True, exist_ok=True)
+        if not data.exists():
+            await self._make(place, data, make)
         now = self._clock()
         about = self._about(place) or _About(identity, now)
         about.used, about.count = now, about.count + 1
         (place / "about").write_bytes(msgspec.json.encode(about))
-        return data, fresh
+        return data
+
+    async def _make(self, place: Path, data: Path, make: Make) -> None:
+        """The directory is there as a whole or not at all."""
+        await in_thread(shutil.rmtree, place, ignore_errors=True)
+        place.mkdir(parents=True)
+        try:
+            os.rename(await make(place / "new"), data)
+            (place / "new").rmdir()
+        except BaseException:
+            await in_thread(shutil.rmtree, place)
+            raise
 
     def _about(self, place: Path) -> _About | None:
         try:

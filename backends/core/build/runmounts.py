@@ -12,6 +12,8 @@ from pathlib import Path
 from backends.api.errors import InvalidArgument, NotFound, Unsupported
 from backends.api.types import Json
 from backends.core.build import tree as trees
+from backends.core.build.hostfiles import provide
+from backends.core.build.layerdraft import Item
 from backends.core.build.parts import Job
 from sandbox.images.dockerfile.instructions import RunMount
 from sandbox.images.image import Image
@@ -66,19 +68,20 @@ async def identify_mounts(job: Job, texts: Sequence[str], wanted: Sequence[RunMo
 
 async def _bind(job: Job, found: RunMounts, mount: RunMount, target: str) -> None:
     node = await _origin(job, mount)
-    place = job.place("bind")
-    await asyncio.to_thread(materialise, node, place)
+    place = await provide(job, Item.of(node, None, None), node, job.place("bind"))
     found.add("bind", target, Source=str(place), ReadOnly=mount.read_only)
 
 
 async def _cache(job: Job, found: RunMounts, mount: RunMount, target: str, stack: AsyncExitStack) -> None:
-    use = job.parts.cache_mounts.use(mount.identity or target, mount.sharing)
-    place, fresh = await stack.enter_async_context(use)
-    if fresh:
-        if mount.origin:
-            await asyncio.to_thread(materialise, await _origin(job, mount), place)
-        os.chmod(place, 0o755 if mount.mode is None else mount.mode)
-        os.chown(place, mount.uid, mount.gid)
+    mode = 0o755 if mount.mode is None else mount.mode
+
+    async def make(directory: Path) -> Path:
+        below = await _origin(job, mount) if mount.origin else None
+        top = Item("dir", mode, mount.uid, mount.gid, job.parts.context.clock())
+        return await provide(job, top, below, directory)
+
+    use = job.parts.cache_mounts.use(mount.identity or target, mount.sharing, make)
+    place = await stack.enter_async_context(use)
     found.add("bind", target, Source=str(place), ReadOnly=mount.read_only)
 
 
@@ -91,6 +94,8 @@ async def _origin(job: Job, mount: RunMount) -> LowerNode:
     node = trees.resolve(tree.root, mount.source)
     if node is None:
         raise InvalidArgument(f"failed to mount {mount.source}: no such file or directory")
+    if node.kind not in ("dir", "file"):
+        raise InvalidArgument(f"failed to mount {mount.source}: not a directory or a regular file")
     return node
 
 
@@ -125,32 +130,7 @@ async def _secret(job: Job, found: RunMounts, mount: RunMount, target: str) -> N
             raise InvalidArgument(f"secret {identity} is no UTF-8 text: it cannot be a variable") from None
         if not mount.target:
             return
-    place = job.place("secret")
-    place.touch(0o600)
-    place.write_bytes(data)
-    os.chmod(place, 0o400 if mount.mode is None else mount.mode)
-    os.chown(place, mount.uid, mount.gid)
+    mode = 0o400 if mount.mode is None else mount.mode
+    file = Item("file", mode, mount.uid, mount.gid, job.parts.context.clock(), data=data)
+    place = await provide(job, file, None, job.place("secret"))
     found.add("bind", target or f"/run/secrets/{identity}", Source=str(place), ReadOnly=True)
-
-
-def materialise(top: LowerNode, place: Path) -> None:
-    """Write a part of a tree as files of the host, with modes, owners and times; devices are left out. Blocks."""
-    written: list[tuple[Path, LowerNode]] = []
-    for name, node in trees.walk(top):
-        path = place / name if name else place
-        if node.kind == "dir":
-            path.mkdir(exist_ok=True)
-        elif node.kind == "file":
-            with path.open("wb") as file:
-                for piece in trees.content(node):
-                    file.write(piece)
-        elif node.kind == "symlink":
-            path.symlink_to(node.target)
-        else:
-            continue
-        written.append((path, node))
-    for path, node in reversed(written):
-        os.chown(path, node.uid, node.gid, follow_symlinks=False)
-        if node.kind != "symlink":
-            os.chmod(path, node.mode)
-            os.utime(path, ns=(node.mtime_ns, node.mtime_ns))

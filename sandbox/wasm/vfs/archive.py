@@ -108,7 +108,12 @@ def copy_tree(tree: FileTree, path: str, directory: Path | str) -> None:
     What an empty volume gets from the image. OSError.
     """
     _, chunks = read_archive(tree, path.rstrip("/") + "/.")
-    target = HostMount(directory)
+    fill_directory(directory, chunks)
+
+
+def fill_directory(directory: Path | str, chunks: Iterable[bytes], remember_owners: bool | None = None) -> None:
+    """Unpack a tar into an existing host directory, owners as a mount of it will show them. As `write_archive`."""
+    target = HostMount(directory, remember_owners=remember_owners)
     try:
         write_archive(FileTree(_directory(target.root)), "/", chunks)
     finally:

@@ -278,6 +278,10 @@ class LocalDriver:
             shutil.copytree(source, directory, dirs_exist_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
 
+    async def fill(self, directory: Path, tar: Path) -> None:
+        with tarfile.open(tar) as archive:
+            archive.extractall(directory, filter="fully_trusted")
+
     # -- networks
 
     async def add_network(self, network: NetworkSpec) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from sandbox.wasm.vfs import FileTree, HostMount, Overlay, Tmpfs
+from sandbox.wasm.vfs import Directory, FileTree, HostMount, Overlay, Tmpfs
 from sandbox.wasm.vfs.archive import (
     ArchiveError,
     copy_tree,
     export_root,
+    fill_directory,
     read_archive,
     stat_path,
     write_archive,
@@ -152,6 +153,25 @@ def test_what_comes_out_goes_in_again(tree: FileTree, tmp_path: Path) -> None:
     copy_tree(tree, "/d", copied)
     assert describe_host(copied) == describe(tree.resolve("/d"), times=False)
     assert copied.stat().st_mtime_ns == tree.resolve("/d").mtime_ns
+
+
+def test_a_directory_is_filled_without_root(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, kind in (("d", tarfile.DIRTYPE), ("d/f", tarfile.REGTYPE), ("d/l", tarfile.SYMTYPE)):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode, entry.uid, entry.gid, entry.linkname = kind, 0o2500, 1000, 100, "f"
+            tar.addfile(entry)
+    fill_directory(tmp_path, [buffer.getvalue()], remember_owners=True)
+    mount = HostMount(tmp_path, remember_owners=True)
+    try:
+        assert isinstance(mount.root, Directory)
+        tree = FileTree(mount.root)
+        found = {path: tree.resolve(path).stat() for path in ("/d", "/d/f")}
+    finally:
+        mount.close()
+    assert {(stat.S_IMODE(node.mode), node.uid, node.gid) for node in found.values()} == {(0o2500, 1000, 100)}
+    assert (tmp_path / "d" / "f").stat().st_uid == os.geteuid()
 
 
 def test_python_reads_our_headers(tree: FileTree) -> None:
