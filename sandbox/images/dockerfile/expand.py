@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from sandbox.images.dockerfile.errors import DockerfileError
+from sandbox.images.dockerfile.shellpatterns import ShellPattern
 
 _NAME = re.compile(r"[0-9]+|[@*#?$!-]|[^\W\d]\w*")
 _DEEPEST = 50
@@ -177,7 +178,7 @@ class Expander:
         if self._kept(name):
             return f"${{{name}{'//' if everywhere else '/'}{pattern}/{replacement}}}"
         value = self._variables.get(name, "")
-        return _pattern(pattern, greedy=True).sub(lambda _: replacement, value, count=0 if everywhere else 1)
+        return ShellPattern(pattern).replaced(value, replacement, everywhere)
 
     def _argument(self, scan: _Scan, stop: str, raw_escapes: bool, unfinished: str) -> str:
         if self._depth == _DEEPEST:
@@ -250,38 +251,6 @@ class _Pieces:
 
 
 def _trim(value: str, side: str, argument: str) -> str:
-    greedy = argument.startswith(side)
-    pattern = argument[1:] if greedy else argument
-    if side == "#":
-        found = _pattern(pattern, greedy).match(value)
-        return value[found.end() :] if found else value
-    whole = _pattern(pattern, greedy=True)
-    starts = range(len(value) + 1) if greedy else range(len(value), -1, -1)
-    for start in starts:
-        if whole.fullmatch(value, start):
-            return value[:start]
-    return value
-
-
-def _pattern(pattern: str, greedy: bool) -> re.Pattern[str]:
-    """A shell pattern (``*`` and ``?``, no brackets) as a regular expression; DockerfileError."""
-    result = ""
-    position = 0
-    while position < len(pattern):
-        character = pattern[position]
-        position += 1
-        if character == "*":
-            result += ".*" if greedy else ".*?"
-        elif character == "?":
-            result += "."
-        elif character == "\\":
-            escaped = pattern[position : position + 1]
-            if escaped in ("}", "/") and escaped:
-                continue
-            if escaped not in ("*", "?", "\\") or not escaped:
-                raise DockerfileError(f"invalid pattern ({pattern}) in substitution: invalid escape '\\{escaped}'")
-            result += re.escape(escaped)
-            position += 1
-        else:
-            result += re.escape(character)
-    return re.compile(result, re.DOTALL)
+    longest = argument.startswith(side)
+    pattern = ShellPattern(argument[1:] if longest else argument)
+    return (pattern.without_prefix if side == "#" else pattern.without_suffix)(value, longest)

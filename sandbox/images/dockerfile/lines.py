@@ -14,7 +14,7 @@ from sandbox.images.dockerfile.errors import DockerfileError, SyntaxFailure
 from sandbox.images.dockerfile.expand import Expander
 from sandbox.images.dockerfile.words import Words, split_line
 
-_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=(.+)", re.DOTALL)
 _DIRECTIVES = {"escape", "syntax", "check"}
 _HEREDOC = re.compile(r"(\d*)<<(-?)([^<]*)")
 _TAKES_HEREDOC = {"run", "copy", "add"}
@@ -112,11 +112,11 @@ class _Reader:
             return
         if key in self._result.directives:
             raise SyntaxFailure(f"only one {key} parser directive can be used", self._number)
-        self._result.directives[key] = found[2]
+        value = self._result.directives[key] = found[2].strip() or found[2][-1]
         if key == "escape":
-            if found[2] not in ("\\", "`"):
-                raise SyntaxFailure(f"invalid escape token '{found[2]}' does not match ` or \\", self._number)
-            self._result.escape = found[2]
+            if value not in ("\\", "`"):
+                raise SyntaxFailure(f"invalid escape token '{value}' does not match ` or \\", self._number)
+            self._result.escape = value
 
     def _continued(self, line: str) -> tuple[str, bool]:
         """The line without its continuation mark, and whether it ends here. A doubled mark is no mark."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sandbox.images.dockerfile.errors import DockerfileError
+from sandbox.images.dockerfile.machine import ALL, GAP, STAR, Machine
 
 
 class BadPattern(DockerfileError):
@@ -24,33 +25,58 @@ def has_wildcards(path: str) -> bool:
 
 def glob(pattern: str) -> re.Pattern[str]:
     """Go's filepath.Match as a regular expression for ``fullmatch``: no wildcard takes a slash. BadPattern."""
-    found = result = ""
-    star = False
+    return re.compile(_directory_part(_tokens(pattern, deep=False)), re.DOTALL)
+
+
+def _tokens(pattern: str, deep: bool) -> list[str]:
+    """A pattern as expressions for one character each, and wildcards; ``**`` is one if ``deep``. BadPattern."""
+    found: list[str] = []
     position = 0
     while position < len(pattern):
         character = pattern[position]
         position += 1
-        if character == "*":
-            found, result = found + _settled(result, star), ""
-            star = True
+        if deep and pattern.startswith("**", position - 1):
+            position += 1
+            position += pattern.startswith("/", position)
+            token = GAP if position < len(pattern) else ALL
+            if found and found[-1] == GAP:
+                found.pop()
+            found.append(token)
+        elif character == "*":
+            found.append(STAR)
         elif character == "?":
-            result += "[^/]"
+            found.append("[^/]")
         elif character == "[":
             text, position = _class(pattern, position)
-            result += text
+            found.append(text)
         elif character == "\\":
             if position == len(pattern):
                 raise BadPattern
-            result += re.escape(pattern[position])
+            found.append(re.escape(pattern[position]))
             position += 1
         else:
-            result += re.escape(character)
-    return re.compile(found + ("[^/]*" if star else "") + result, re.DOTALL)
+            found.append(re.escape(character))
+    return found
 
 
-def _settled(chunk: str, star: bool) -> str:
-    """What stands between two stars is taken where it first fits, as Go does: nothing is gained by looking further."""
-    return f"(?>[^/]*?{chunk})" if star else chunk
+def _directory_part(tokens: Sequence[str]) -> str:
+    """The expression of tokens without slashes or ``**``. What stands between two stars is taken where it first fits,
+    as Go does: nothing is gained by looking further."""
+    first, *others = _split(tokens, STAR)
+    if not others:
+        return "".join(first)
+    between = "".join(f"(?>[^/]*?{''.join(part)})" for part in others[:-1] if part)
+    return f"{''.join(first)}{between}[^/]*{''.join(others[-1])}"
+
+
+def _split(tokens: Sequence[str], mark: str) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for token in tokens:
+        if token == mark:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
 
 
 def _class(pattern: str, position: int) -> tuple[str, int]:
@@ -81,7 +107,7 @@ def _character(pattern: str, position: int) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    expression: re.Pattern[str]
+    fullmatch: Callable[[str], object]
     exclusion: bool
 
 
@@ -98,9 +124,7 @@ class PatternMatcher:
             exclusion = text.startswith("!")
             if text == "!":
                 raise DockerfileError('illegal exclusion pattern: "!"')
-            text = text[1:] if exclusion else text
-            glob(text)
-            self._patterns.append(_Pattern(_expression(text), exclusion))
+            self._patterns.append(_Pattern(_deep(text[1:] if exclusion else text), exclusion))
 
     def matches(self, path: str) -> bool:
         """Whether ``path`` (relative, with slashes) is ignored."""
@@ -108,35 +132,31 @@ class PatternMatcher:
         places = [path, *("/".join(parts[: count + 1]) for count in range(len(parts) - 1))]
         ignored = False
         for pattern in self._patterns:
-            if pattern.exclusion == ignored and any(pattern.expression.fullmatch(place) for place in places):
+            if pattern.exclusion == ignored and any(map(pattern.fullmatch, places)):
                 ignored = not pattern.exclusion
         return ignored
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
-    """As ``glob``, and ``**`` is any number of directories."""
-    result = ""
-    position = 0
-    while position < len(pattern):
-        character = pattern[position]
-        position += 1
-        if pattern.startswith("**", position - 1):
-            position += 1
-            position += pattern.startswith("/", position)
-            result += ".*" if position >= len(pattern) else "(.*/)?"
-        elif character == "*":
-            result += "[^/]*"
-        elif character == "?":
-            result += "[^/]"
-        elif character == "[":
-            text, position = _class(pattern, position)
-            result += text
-        elif character == "\\" and position < len(pattern):
-            result += re.escape(pattern[position])
-            position += 1
-        else:
-            result += re.escape(character)
-    return re.compile(result, re.DOTALL)
+def _deep(pattern: str) -> Callable[[str], object]:
+    """As ``glob``, and ``**`` is any number of directories; says whether a path matches. BadPattern.
+
+    Where ``**`` stands for whole directories, what is between two of them is a fixed number of directories and taken
+    where it first fits. Elsewhere ("a**b") that is not enough, and the pattern is simulated.
+    """
+    tokens = _tokens(pattern, deep=True)
+    if any(token == GAP and tokens[place - 1] != "/" for place, token in enumerate(tokens) if place):
+        return Machine(tokens).fullmatch
+    rest = ".*" if tokens and tokens[-1] == ALL else ""
+    first, *others = (_directories(part) for part in _split(tokens[:-1] if rest else tokens, GAP))
+    between = "".join(f"(?>(?:[^/]*/)*?{part})" for part in others[:-1])
+    last = f"(?:[^/]*/)*?{others[-1]}" if others else ""
+    return re.compile(f"{first}{between}{last}{rest}", re.DOTALL).fullmatch
+
+
+def _directories(tokens: Sequence[str]) -> str:
+    """Directories and maybe a name; each directory matches in one way only."""
+    *directories, name = _split(tokens, "/")
+    return "".join(f"(?>{_directory_part(part)}/)" for part in directories) + _directory_part(name)
 
 
 def read_ignore(text: str) -> list[str]:

@@ -242,3 +242,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     else:
         assert isinstance(found, Dockerfile)
         assert len(found.stages) >= 1
+
+
+@pytest.mark.timeout(20)
+def test_no_directive_takes_long() -> None:
+    text = "# syntax=a" + " " * 60_000 + "b\nFROM x\n"
+    assert dict(parse(text).directives) == {"syntax": "a" + " " * 60_000 + "b"}

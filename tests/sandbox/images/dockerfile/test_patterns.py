@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sandbox.images.dockerfile import DockerfileError, PatternMatcher, read_ignore
-from sandbox.images.dockerfile.patterns import BadPattern, glob, has_wildcards
+from sandbox.images.dockerfile.patterns import BadPattern, _deep, glob, has_wildcards
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,37 @@ def test_any_pattern_matches_or_is_refused(pattern: str, path: str) -> None:
     except DockerfileError:
         return
     assert matcher.matches(path) in (True, False)
+
+
+def simple(pattern: str) -> str:
+    """The regular expression that Docker makes of a pattern of letters, slashes and stars."""
+    wildcards = {"**": "(.*/)?", "*": "[^/]*", "?": "[^/]"}
+    deep = re.sub(r"\*\*/?$", "(?:.*)", pattern)
+    ended = deep != pattern
+    found = re.sub(r"(\*\*)/?|\*|\?", lambda part: wildcards[part[1] or part[0]], deep.removesuffix("(?:.*)"))
+    return found + (".*" if ended else "")
+
+
+@settings(max_examples=2000)
+@given(st.text(alphabet="ab/**?", min_size=1, max_size=12), st.text(alphabet="ab/", min_size=1, max_size=12))
+def test_deep_patterns_match_what_docker_matches(pattern: str, path: str) -> None:
+    pattern = posixpath.normpath(pattern)
+    assume(not re.search(r"\*{3}", pattern))
+    wanted = re.fullmatch(simple(pattern), path) is not None
+    assert bool(_deep(pattern)(path)) == wanted
+
+
+HARD = "/".join(["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] * 60)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "pattern",
+    ["*a" * 40 + "b", "**/" * 40 + "b", "**/a*/" * 40 + "b", "*a" * 20 + "**" + "*a" * 20 + "b", "a**" * 40 + "b"],
+)
+def test_no_pattern_takes_long(pattern: str) -> None:
+    assert PatternMatcher([pattern]).matches(HARD) is False
+    assert glob("*a" * 80 + "b").fullmatch("a" * 200) is None
 
 
 @given(st.text(alphabet="ab[]*?\\^-.", min_size=1, max_size=8))
