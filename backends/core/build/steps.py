@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from backends.api import types as t
-from backends.api.errors import EngineError, NotFound
+from backends.api.errors import EngineError, InvalidArgument, NotFound
 from backends.api.types import Json
 from backends.core.build.images import Step, make_child
-from backends.core.build.layerdraft import LayerDraft
+from backends.core.build.layerdraft import LayerDraft, NotADirectory
 from backends.core.build.layers import store_layer
 from backends.core.build.parts import Job, StageState
 from sandbox.images.dockerfile.instructions import Arg, Instruction, Workdir
@@ -148,6 +148,9 @@ async def change_directory(steps: Steps, state: StageState, instruction: Workdir
     container = await steps.create(state, config, {})
 
     def make(draft: LayerDraft) -> None:
-        draft.directory(path)
+        try:
+            draft.directory(path)
+        except NotADirectory:
+            raise InvalidArgument(f"Cannot mkdir: {path} is not a directory") from None
 
     await steps.commit(state, config, container, await steps.draw_layer(state, make))

@@ -106,6 +106,8 @@ async def test_what_is_wrong_from_the_start_is_raised(
         ("FROM ${NONE}\n", "base name (${NONE}) should not be blank"),
         ("FROM busybox\nUSER ${x:?say}\n", 'failed to process "${x:?say}": x: say'),
         ("FROM --platform=linux/s390x busybox\nENV A=1\n", None),
+        ("FROM busybox\nCOPY Dockerfile /f\nWORKDIR /f\n", "Cannot mkdir: /f is not a directory"),
+        ("FROM busybox\nCOPY Dockerfile /f\nWORKDIR /f/x\n", "Cannot mkdir: /f/x is not a directory"),
     ],
 )  # fmt: skip
 async def test_what_goes_wrong_later_is_told_in_the_stream(builds: Shop, dockerfile: str, message: str | None) -> None:
