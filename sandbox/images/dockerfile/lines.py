@@ -66,7 +66,7 @@ def read_lines(text: str) -> Lines:
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self._rest = iter(text.removeprefix(BOM).split("\n") if text else ())
+        self._rest = iter(text.removeprefix(BOM).removesuffix("\n").split("\n") if text else ())
         self._number = 0
         self._result = Lines()
         self._in_directives = True

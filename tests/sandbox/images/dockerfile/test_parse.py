@@ -82,6 +82,12 @@ def test_continuations_comments_and_blank_lines() -> None:
     )
 
 
+@pytest.mark.parametrize(("end", "warnings"), [("", 0), ("\n", 0), ("\n# c\n", 0), ("\n\n", 2)])
+def test_the_end_of_the_file_is_no_empty_continuation(end: str, warnings: int) -> None:
+    found = parse(f"{FROM}RUN a \\{end}")
+    assert (found.stages[0].instructions[0].code, len(found.warnings)) == ("RUN a", warnings)
+
+
 def test_a_doubled_escape_continues_nothing() -> None:
     assert [item.code for item in steps("RUN a \\\\\nRUN b")] == ["RUN a \\\\", "RUN b"]
 
