@@ -7,7 +7,7 @@ parser does where the reference is silent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sandbox.images.dockerfile.errors import DockerfileError, SyntaxFailure
@@ -20,6 +20,8 @@ _HEREDOC = re.compile(r"(\d*)<<(-?)([^<]*)")
 _TAKES_HEREDOC = {"run", "copy", "add"}
 _SPACE = " \t\n\v\f\r\x85\xa0"
 BOM = "\ufeff"
+LONGEST = 65_535
+"""Bytes of a line, as many as dockerd's scanner takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def read_lines(text: str) -> Lines:
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self._rest = iter(text.removeprefix(BOM).removesuffix("\n").split("\n") if text else ())
+        self._rest = _limited(text.removeprefix(BOM).removesuffix("\n").split("\n") if text else ())
         self._number = 0
         self._result = Lines()
         self._in_directives = True
@@ -175,6 +177,13 @@ def parse_heredoc(word: str, escape: str = "\\") -> Heredoc | None:
     if len(raw) != 1 or len(plain) != 1:
         return None
     return Heredoc(plain[0], expand=raw == plain, chomp=bool(found[2]))
+
+
+def _limited(lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if len(line) > LONGEST or len(line.encode("utf-8", "surrogateescape")) > LONGEST:
+            raise SyntaxFailure(f"dockerfile line greater than max allowed size of {LONGEST}", number)
+        yield line
 
 
 def _is_comment(line: str) -> bool:

@@ -223,6 +223,12 @@ def test_wrong_files(text: str, said: str) -> None:
     assert refusal(text) == said
 
 
+@pytest.mark.parametrize("text", ["ENV A={}\n", "# {}", "RUN <<E\n{}\nE\n", "RUN \\\n{}\n"])
+def test_lines_are_no_longer_than_docker_takes_them(text: str) -> None:
+    assert refusal(FROM + text.format("é" * 32_768)) == "dockerfile line greater than max allowed size of 65535"
+    parse(FROM + text.format("é" * 32_700))
+
+
 def test_changes() -> None:
     found = parse_changes(["ENV a=b", "cmd x\nUSER 1"], frozenset({"env", "cmd", "user"}))
     assert [item.code for item in found] == ["ENV a=b", "cmd x", "USER 1"]
