@@ -41,7 +41,7 @@ async def run(steps: Steps, state: StageState, instruction: Run) -> None:
         running: Json = {
             **config,
             "Cmd": command,
-            "Entrypoint": [""],
+            "Entrypoint": [""] if command else None,  # RUN [] runs what the image would
             "Env": [*(state.draft.config.get("Env") or ()), *environment, *found.environment],
             "Healthcheck": {"Test": ["NONE"]},
         }

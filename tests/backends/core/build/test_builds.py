@@ -54,6 +54,13 @@ async def test_a_failing_command(builds: Shop) -> None:
     assert len(await builds.engine.list_containers(True, 0, False, {})) == 1
 
 
+async def test_a_command_without_words_is_the_image_s_own(builds: Shop) -> None:
+    lines = await builds.build('FROM busybox\nCMD ["sh", "-c", "echo own"]\nRUN []\nENTRYPOINT exit 4\nRUN []\n')
+    assert "own\n" in text(lines)
+    assert lines[-1].error == "The command '' returned a non-zero code: 4"
+    assert (await builds.build("FROM scratch\nRUN []\n"))[-1].error == "no command specified"
+
+
 async def test_intermediate_containers_may_stay(builds: Shop) -> None:
     await builds.build("FROM busybox\nRUN true\nENV A=1\n", remove=False)
     assert len(await builds.engine.list_containers(True, 0, False, {})) == 2
