@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 from collections.abc import Callable
 from typing import Any
 
 from backends.api.errors import InvalidArgument
 from backends.api.types import Json
+from backends.core.build.ports import exposed_ports
 from backends.core.signals import parse_signal
-from backends.core.validate import parse_port
 from sandbox.images.dockerfile import Expander
 from sandbox.images.dockerfile.durations import format_duration
 from sandbox.images.dockerfile.instructions import (
@@ -35,7 +34,6 @@ from sandbox.images.dockerfile.instructions import (
 )
 
 SHELL = ["/bin/sh", "-c"]
-_PORTS = re.compile(r"(?:(?P<host>.*):)?(?P<low>\d+)(?:-(?P<high>\d+))?(?:/(?P<protocol>\w+))?")
 
 
 class Draft:
@@ -123,7 +121,7 @@ class Draft:
         words = [word for port in instruction.ports for word in expander.words(port)]
         exposed = dict(self.config.get("ExposedPorts") or {})
         for word in words:
-            exposed |= {port: {} for port in _ports(word)}
+            exposed |= {port: {} for port in exposed_ports(word)}
         self.config["ExposedPorts"] = exposed
         return f"EXPOSE {' '.join(words)}"
 
@@ -165,17 +163,6 @@ _RULES: dict[type[Instruction], Callable[[Any, Any, Expander], str]] = {
     Shell: Draft._shell,
     OnBuild: Draft._onbuild,
 }
-
-
-def _ports(text: str) -> list[str]:
-    """Docker's port specification: 80, 80/udp, 8000-8010, also with a host part that means nothing here."""
-    found = _PORTS.fullmatch(text)
-    low = int(found["low"]) if found else 0
-    high = int(found["high"] or low) if found else 0
-    protocol = ((found["protocol"] if found else "") or "tcp").lower()
-    if not found or not 0 < low <= high <= 65535:
-        raise InvalidArgument(f"invalid containerPort: {text}")
-    return [f"{number}/{parse_port(f'{number}/{protocol}')[1]}" for number in range(low, high + 1)]
 
 
 def _quoted(words: list[str] | tuple[str, ...]) -> str:
