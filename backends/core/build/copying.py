@@ -174,7 +174,8 @@ def _merge(top: Place, node: LowerNode, rules: Rules, unpacked: LayerDraft | Non
             found = None
             if unpacked is not None and child.kind == "dir" and child.layer is None:
                 found = _existing(unpacked, top, place.child(name), below)
-            found = found or place.put(name, Item.of(child, rules.owner, rules.mode))
+            mode = child.mode if unpacked is not None and rules.mode is None else rules.mode  # with its set-id bits
+            found = found or place.put(name, Item.of(child, rules.owner, mode))
             if child.kind == "dir":
                 stack.append((found, child, below))
 

@@ -7,6 +7,7 @@ else replaces what it covers; links on the way are followed inside the image.
 from __future__ import annotations
 
 import os
+import stat
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -48,15 +49,27 @@ class Item:
 
     @classmethod
     def of(cls, node: LowerNode, owner: tuple[int, int] | None, mode: int | None) -> Item:
-        """A source's node, maybe as someone else's and with other permissions."""
+        """A source's node, maybe as someone else's and with other permissions.
+
+        A file that is given to an owner loses set-id bits and capabilities, as by chown(2): so it is with dockerd.
+        """
         uid, gid = owner or (node.uid, node.gid)
         bits = node.mode if mode is None or node.kind == "symlink" else mode
-        return cls(node.kind, bits, uid, gid, node.mtime_ns, node.target, node.rdev, node.xattrs, node)
+        xattrs = node.xattrs
+        if owner is not None and node.kind == "file":
+            bits = _without_set_id(bits) if mode is None else bits
+            xattrs = {name: value for name, value in xattrs.items() if name != "security.capability"}
+        return cls(node.kind, bits, uid, gid, node.mtime_ns, node.target, node.rdev, xattrs, node)
 
     @property
     def size(self) -> int:
         """Bytes of content."""
         return (self.node.size if self.node is not None else len(self.data)) if self.kind == "file" else 0
+
+
+def _without_set_id(mode: int) -> int:
+    group = stat.S_ISGID if mode & stat.S_IXGRP else 0
+    return mode & ~(stat.S_ISUID | group)
 
 
 class Place:

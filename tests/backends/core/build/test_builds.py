@@ -189,7 +189,7 @@ async def test_links_and_hard_links_of_a_context(builds: Shop) -> None:
         tar.addfile(_entry("d/" + "n" * 200, size=1, mtime=-5), io.BytesIO(b"1"))
     image = await builds.image("", tar=buffer.getvalue())
     found = builds.files(image)
-    assert (found["d/a"], found["d/b"], found["d/l"][:7]) == ("file 6755 0:0", "file 6755 0:0", "symlink")
+    assert (found["d/a"], found["d/b"], found["d/l"][:7]) == ("file 755 0:0", "file 755 0:0", "symlink")
     assert "d/" + "n" * 200 in found
     (layer,) = builds.engine.context.images.resolve(image).layers
     kinds = {entry.path: entry.kind for entry in builds.engine.context.images.layer(layer.diff_id).entries()}

@@ -53,3 +53,26 @@ async def test_no_link_leads_an_archive_out_of_its_destination(builds: Shop, lin
 async def test_an_archive_leads_through_what_is_no_directory(builds: Shop, path: str, why: str) -> None:
     lines = await builds.build("", tar=context(added([(path, {"data": b"1"})], "/t/")))
     assert lines[-1].error == f"failed to copy files: open {why}"
+
+
+async def test_who_is_given_a_file_gets_no_set_id_bits(builds: Shop) -> None:
+    """COPY gives files to root, or to --chown's; COPY --from without it and archives keep owners and bits."""
+    dockerfile = (
+        "FROM scratch AS a\nADD a.tar /\nFROM scratch\nCOPY f g d /c/\nCOPY --chmod=4755 f /m\n"
+        "COPY --from=a /q /kept\nCOPY --from=a --chown=0:0 /q /given\n"
+        "ADD --chown=1:1 a.tar /t/\n"
+    )
+    inner = packed([("q", {"data": b"1", "mode": 0o6755})])
+    tar = packed(
+        [
+            ("Dockerfile", {"data": dockerfile.encode()}),
+            ("f", {"mode": 0o6755}),
+            ("g", {"mode": 0o2644}),
+            ("d/s/", {"mode": 0o3777}),
+            ("a.tar", {"data": inner}),
+        ]
+    )
+    found = builds.files(await builds.image("", tar=tar))
+    assert [found[path].split()[1] for path in ("c/f", "c/g", "c/s", "m", "kept", "given", "t/q")] == [
+        "755", "2644", "3777", "4755", "6755", "755", "6755"
+    ]  # fmt: skip
