@@ -238,3 +238,13 @@ async def test_history_and_parents(builds: Shop) -> None:
     parents = [(await builds.inspect(image_id)).parent for image_id in ids[:3]]
     assert parents == ids[1:]
     assert (await builds.inspect("h")).author == "me"
+
+
+async def test_a_name_of_digits_is_an_id_or_a_name(builds: Shop) -> None:
+    base = (await builds.inspect("busybox")).id
+    for name in (base, base[7:19], base[:19]):
+        assert text(await builds.build(f"FROM {name}\n")).startswith(f"Step 1/1 : FROM {name}\n ---> {base[7:19]}\n")
+    (failure,) = [line.error for line in await builds.build("FROM deadbeef\n") if line.error]
+    assert "No such image" not in str(failure)  # it was looked for where names are
+    (failure,) = [line.error for line in await builds.build(f"FROM {'deadbeef' * 8}\n") if line.error]
+    assert failure == f"invalid repository name ({'deadbeef' * 8}), cannot specify 64-byte hexadecimal strings"
