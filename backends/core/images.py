@@ -20,6 +20,7 @@ from backends.core.registry import Registry
 from backends.core.validate import check_platform
 from sandbox.images import errors as image_errors
 from sandbox.images.image import Image
+from sandbox.images.platforms import Platform
 from sandbox.images.reference import parse
 from sandbox.images.removal import Removed, Users, remove
 from sandbox.images.usage import disk_usage, history
@@ -271,13 +272,14 @@ def read_platform(text: str) -> tuple[str, str, str]:
 
 def check_image_platform(name: str, image: Image, platform: tuple[str, str, str]) -> None:
     """Refuse an image of another platform, in Docker's words."""
-    wanted = [part for part in platform if part]
-    have = [image.os or "linux", image.architecture, image.variant]
-    if wanted and wanted != have[: len(wanted)]:
-        has = "/".join(filter(None, have))
+    system, architecture, variant = platform
+    have = Platform.of(image.os or "linux", image.architecture, image.variant)
+    wanted = Platform.of(system or have.os, architecture or have.architecture, variant)
+    if wanted.os != have.os or (architecture and wanted.rank(have) is None):
+        has = "/".join(filter(None, (image.os or "linux", image.architecture, image.variant)))
         raise NotFound(
             f"image with reference {name} was found but its platform ({has}) "
-            f"does not match the specified platform ({'/'.join(wanted)})"
+            f"does not match the specified platform ({'/'.join(filter(None, platform))})"
         )
 
 

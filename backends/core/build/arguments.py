@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from backends.api.types import Json
 from backends.core.config import env_key
+from sandbox.images.platforms import Platform
 
 PREDEFINED = frozenset(
     f(name)
@@ -69,11 +69,12 @@ class BuildArguments:
         return found
 
 
-def platform_arguments(target: Json, build: Json) -> dict[str, str]:
-    """TARGETPLATFORM, BUILDPLATFORM and their parts; both are {"os", "architecture", "variant"}."""
+def platform_arguments(target: Platform, build: Platform) -> dict[str, str]:
+    """TARGETPLATFORM, BUILDPLATFORM and their parts."""
     found: dict[str, str] = {}
-    for prefix, parts in (("TARGET", target), ("BUILD", build)):
-        triple = (parts["os"], parts["architecture"], parts["variant"])
-        found[f"{prefix}PLATFORM"] = "/".join(filter(None, triple))
-        found |= {f"{prefix}{name}": value for name, value in zip(("OS", "ARCH", "VARIANT"), triple, strict=True)}
+    for prefix, platform in (("TARGET", target), ("BUILD", build)):
+        found[f"{prefix}PLATFORM"] = str(platform)
+        found[f"{prefix}OS"] = platform.os
+        found[f"{prefix}ARCH"] = platform.architecture
+        found[f"{prefix}VARIANT"] = platform.variant
     return found

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-
 from backends.api.errors import EngineError, InvalidArgument
-from backends.api.types import Json
 from backends.core.build.arguments import BuildArguments, platform_arguments
 from backends.core.build.bases import find_base
 from backends.core.build.draft import Draft
@@ -19,15 +16,19 @@ from backends.core.validate import check_platform
 from sandbox.images.dockerfile import Dockerfile, DockerfileError, Expander, parse_trigger
 from sandbox.images.dockerfile.instructions import Add, Arg, Copy, Instruction, Run, Stage, Workdir
 from sandbox.images.image import Image
+from sandbox.images.platforms import Platform
+
+
+def target_platform(wanted: str) -> Platform:
+    """What a build is for ("" = this machine); what ``wanted`` leaves out is this machine's. InvalidArgument."""
+    here = Platform.local()
+    system, architecture, variant = check_platform(wanted)
+    return Platform.of(system or here.os, architecture or here.architecture, variant)
 
 
 def build_arguments(given: dict[str, str | None], wanted: str) -> BuildArguments:
     """The arguments of a build for a platform ("" = this machine's)."""
-    _, machine, _ = check_platform(f"linux/{platform.machine()}")
-    here: Json = {"os": "linux", "architecture": machine, "variant": ""}
-    system, architecture, variant = check_platform(wanted) if wanted else ("", "", "")
-    target: Json = {"os": system or "linux", "architecture": architecture or machine, "variant": variant}
-    return BuildArguments(given, platform_arguments(target, here))
+    return BuildArguments(given, platform_arguments(target_platform(wanted), Platform.local()))
 
 
 class Builder:
@@ -76,7 +77,6 @@ class Builder:
         if stage.name and stage.name in (name for name, _ in job.stages):
             raise InvalidArgument(f"{stage.name} stage name already used")
         await self._announce(stage.code)
-        job.cache.begin_stage()
         job.arguments.begin_stage()
         state = await self._begin(stage)
         await job.output.say(f" ---> {state.short_id}\n")
@@ -94,7 +94,10 @@ class Builder:
         base = expander.word(stage.base)
         if not base:
             raise InvalidArgument(f"base name ({stage.base}) should not be blank")
-        wanted = expander.word(stage.platform) or self._job.request.platform
+        wanted = expander.word(stage.platform)
+        if stage.platform and not wanted:
+            raise InvalidArgument(f"empty platform value from expression {stage.platform}")
+        wanted = wanted or self._job.request.platform
         names = [name for name, _ in self._job.stages]
         if base.lower() in names:
             image = self._job.stages[names.index(base.lower())][1]
@@ -105,7 +108,8 @@ class Builder:
         if not any(entry.startswith("PATH=") for entry in environment):
             config["Env"] = [*environment, PATH]
         config["OpenStdin"] = config["StdinOnce"] = False
-        state = StageState(image, Draft(config))
+        state = StageState(image, Draft(config), target_platform(wanted))
+        self._job.cache.begin_stage(state.platform)
         triggers, config["OnBuild"] = config.get("OnBuild") or [], None
         await self._trigger(state, triggers)
         return state

@@ -17,6 +17,7 @@ from backends.api.types import Json
 from backends.core.store import Store as Journal
 from sandbox.images.errors import ImageError
 from sandbox.images.image import Image
+from sandbox.images.platforms import Platform
 from sandbox.images.store import Store
 
 _IDENTITY = (
@@ -46,10 +47,12 @@ class Cache:
         self._only_sources = bool(sources)
         self._disabled = disabled
         self._missed = False
+        self._platform = Platform.local()
 
-    def begin_stage(self) -> None:
-        """A new stage looks again."""
+    def begin_stage(self, platform: Platform) -> None:
+        """A new stage looks again; ``platform`` is what it is for."""
         self._missed = False
+        self._platform = platform
 
     def find(self, parent: Image | None, config: Json, more: Sequence[str] = ()) -> Image | None:
         """The image of this step, or None; blocks on the disk for a moment."""
@@ -63,13 +66,15 @@ class Cache:
 
     def record(self, parent: Image | None, config: Json, image: Image, more: Sequence[str] = ()) -> None:
         """Remember a step."""
-        parent_id = parent.id if parent else ""
-        key = _key(parent_id, config, more)
-        self._journal.put("build", key, Entry(key, image.id, parent_id))
+        key = self._key(parent, config, more)
+        self._journal.put("build", key, Entry(key, image.id, parent.id if parent else ""))
 
     def _recorded(self, parent: Image | None, config: Json, more: Sequence[str]) -> Image | None:
-        entry = self._journal.get("build", _key(parent.id if parent else "", config, more), Entry)
+        entry = self._journal.get("build", self._key(parent, config, more), Entry)
         return self._get(entry.image) if entry else None
+
+    def _key(self, parent: Image | None, config: Json, more: Sequence[str]) -> str:
+        return _key(parent.id if parent else str(self._platform), config, more)
 
     def _get(self, image_id: str) -> Image | None:
         try:
@@ -92,7 +97,7 @@ class Cache:
         past = (parent.config.get("history") or []) if parent else []
         for source in self._sources:
             history = source.config.get("history") or []
-            if not _continues(source, parent) or len(history) <= len(past):
+            if not self._continues(source, parent) or len(history) <= len(past):
                 continue
             if history[len(past)].get("created_by") != " ".join(config.get("Cmd") or ()):
                 continue
@@ -101,6 +106,15 @@ class Cache:
                 return source
             return self._cut(source, parent, config, len(past) + 1)
         return None
+
+    def _continues(self, source: Image, parent: Image | None) -> bool:
+        if parent is None:
+            return Platform.of(source.os or "linux", source.architecture, source.variant) == self._platform
+        past, history = parent.config.get("history") or [], source.config.get("history") or []
+        ours = [layer.diff_id for layer in parent.layers]
+        theirs = [layer.diff_id for layer in source.layers[: len(ours)]]
+        same = all(_step(mine) == _step(other) for mine, other in zip(past, history, strict=False))
+        return len(history) > len(past) and same and ours == theirs
 
     def _cut(self, source: Image, parent: Image | None, config: Json, steps: int) -> Image:
         history = source.config["history"][:steps]
@@ -114,16 +128,6 @@ class Cache:
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in source.layers[:layers]]},
         }
         return self._images.add(msgspec.json.encode(document), parent=parent.id if parent else "")
-
-
-def _continues(source: Image, parent: Image | None) -> bool:
-    if parent is None:
-        return True
-    past, history = parent.config.get("history") or [], source.config.get("history") or []
-    ours = [layer.diff_id for layer in parent.layers]
-    theirs = [layer.diff_id for layer in source.layers[: len(ours)]]
-    same = all(_step(mine) == _step(other) for mine, other in zip(past, history, strict=False))
-    return len(history) > len(past) and same and ours == theirs
 
 
 def _step(item: Json) -> tuple[object, ...]:

@@ -24,7 +24,10 @@ BLANK: Json = {
 
 @dataclass(frozen=True)
 class Step:
-    """What made an image: ``layer`` is a diff id, "" if no file changed; ``command`` becomes history's created_by."""
+    """What made an image: ``layer`` is a diff id, "" if no file changed; ``command`` becomes history's created_by.
+
+    ``platform`` is that of an image without a parent (None: this machine's).
+    """
 
     config: Json
     container_config: Json
@@ -33,6 +36,7 @@ class Step:
     container: str = ""
     author: str = ""
     comment: str = ""
+    platform: Platform | None = None
 
 
 def config_of(image: Image | None) -> Json:
@@ -49,7 +53,7 @@ def make_child(store: Store, parent: Image | None, step: Step, clock: Clock, ver
     if not step.layer:
         history["empty_layer"] = True
     document: dict[str, Any] = {
-        **_platform(parent),
+        **_platform(parent, step.platform),
         "author": step.author,
         "config": step.config,
         "container": step.container,
@@ -63,8 +67,8 @@ def make_child(store: Store, parent: Image | None, step: Step, clock: Clock, ver
     return store.add(msgspec.json.encode(document), parent=parent.id if parent else "")
 
 
-def _platform(parent: Image | None) -> dict[str, str]:
+def _platform(parent: Image | None, alone: Platform | None) -> dict[str, str]:
     if parent is not None and parent.architecture:
         return {"architecture": parent.architecture, "os": parent.os or "linux", "variant": parent.variant}
-    here = Platform.local()
-    return {"architecture": here.architecture, "os": "linux", "variant": here.variant}
+    found = alone or Platform.local()
+    return {"architecture": found.architecture, "os": found.os, "variant": found.variant}

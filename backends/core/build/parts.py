@@ -16,6 +16,7 @@ from backends.core.build.output import Output
 from backends.core.build.tree import Trees
 from sandbox.images.dockerfile import Expander
 from sandbox.images.image import Image
+from sandbox.images.platforms import Platform
 from sandbox.images.tree import LowerTree, lower_from_entries
 
 if TYPE_CHECKING:
@@ -86,10 +87,11 @@ class Job:
 
 @dataclass
 class StageState:
-    """Where a stage is: its present image (None: still nothing) and the config that the next step will have."""
+    """Where a stage is: its present image (None: still nothing, for ``platform``) and the next step's config."""
 
     image: Image | None
     draft: Draft
+    platform: Platform
 
     @property
     def image_id(self) -> str:

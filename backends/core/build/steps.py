@@ -64,6 +64,7 @@ class Steps:
             layer=layer,
             container=container,
             author=state.draft.author,
+            platform=state.platform,
         )
         parent = state.image
         state.image = await in_thread(self._make, parent, step)

@@ -113,6 +113,9 @@ async def test_what_is_wrong_from_the_start_is_raised(
         ("FROM ${NONE}\n", "base name (${NONE}) should not be blank"),
         ("FROM busybox\nUSER ${x:?say}\n", 'failed to process "${x:?say}": x: say'),
         ("FROM --platform=linux/s390x busybox\nENV A=1\n", None),
+        ("FROM --platform=$NONE busybox\n", "empty platform value from expression $NONE"),
+        ("FROM --platform=windows/amd64 scratch\nENV A=1\n", "operating system is not supported"),
+        ("FROM --platform=a/b/c/d scratch\n", '"a/b/c/d": cannot parse platform specifier: invalid argument'),
         ("FROM busybox\nCOPY Dockerfile /f\nWORKDIR /f\n", "Cannot mkdir: /f is not a directory"),
         ("FROM busybox\nCOPY Dockerfile /f\nWORKDIR /f/x\n", "Cannot mkdir: /f/x is not a directory"),
     ],
@@ -248,3 +251,23 @@ async def test_a_name_of_digits_is_an_id_or_a_name(builds: Shop) -> None:
     assert "No such image" not in str(failure)  # it was looked for where names are
     (failure,) = [line.error for line in await builds.build(f"FROM {'deadbeef' * 8}\n") if line.error]
     assert failure == f"invalid repository name ({'deadbeef' * 8}), cannot specify 64-byte hexadecimal strings"
+
+
+@pytest.mark.parametrize(
+    ("flag", "wanted", "parts"),
+    [
+        ("", "", ("amd64", "")), ("--platform=linux/arm64 ", "", ("arm64", "")), ("", "linux/arm64/v8", ("arm64", "")),
+        ("--platform=linux/arm ", "linux/s390x", ("arm", "v7")), ("--platform=linux ", "linux/arm64", ("amd64", "")),
+    ],
+)  # fmt: skip
+async def test_an_image_from_scratch_is_for_the_platform_asked_for(
+    builds: Shop, flag: str, wanted: str, parts: tuple[str, str]
+) -> None:
+    await builds.image("FROM scratch\nENV A=1\n")
+    image = await builds.inspect(await builds.image(f"FROM {flag}scratch\nENV A=1\n", platform=wanted))
+    assert (image.os, image.architecture, image.variant) == ("linux", *parts)
+
+
+@pytest.mark.parametrize("platform", ["linux", "linux/amd64", "linux/amd64/v1", "linux/x86_64", "$BUILDPLATFORM"])
+async def test_an_image_that_is_here_is_of_the_platform(builds: Shop, platform: str) -> None:
+    assert "Successfully built" in text(await builds.build(f"FROM --platform={platform} busybox\nENV A=1\n"))
