@@ -124,7 +124,9 @@ class Builds:
             raise InvalidArgument(f"remote ({remote}) could not be recognized as URL")
         return await in_thread(open_context, path, request.dockerfile, True)
 
-    def _sources(self, request: t.BuildImage) -> list[Image]:
+    def _sources(self, request: t.BuildImage) -> list[Image] | None:
+        if not request.cache_from:
+            return None
         found: list[Image] = []
         for name in request.cache_from:
             try:

@@ -35,16 +35,16 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Cache:
-    """One build's view: ``sources`` are the images of --cache-from; ``disabled`` is --no-cache.
+    """One build's view: ``sources`` are the images of --cache-from (None: not given); ``disabled`` is --no-cache.
 
     After the first step of a stage that is not found the rest of the stage is not looked for, as in Docker.
     """
 
-    def __init__(self, journal: Journal, images: Store, sources: Sequence[Image], disabled: bool) -> None:
+    def __init__(self, journal: Journal, images: Store, sources: Sequence[Image] | None, disabled: bool) -> None:
         self._journal = journal
         self._images = images
-        self._sources = list(sources)
-        self._only_sources = bool(sources)
+        self._sources = list(sources or ())
+        self._only_sources = sources is not None
         self._disabled = disabled
         self._missed = False
         self._platform = Platform.local()

@@ -105,6 +105,13 @@ async def test_cache_sources(builds: Shop) -> None:
     assert await hits(builds, "FROM busybox\nENV A=1\nRUN echo x > x\nENV B=2\n", cache_from=["source"]) == 2
 
 
+@pytest.mark.parametrize("source", ["nosuch", "UPPER:1", "sha256:abc", "busybox@sha256:" + "0" * 64])
+async def test_a_cache_source_that_is_missing_is_none(builds: Shop, source: str) -> None:
+    """It fails no build, and nothing else is taken instead, as with dockerd."""
+    await hits(builds, "FROM busybox\nENV A=1\n")
+    assert await hits(builds, "FROM busybox\nENV A=1\n", cache_from=[source]) == 0
+
+
 async def test_cache_mounts_and_pruning(builds: Shop) -> None:
     dockerfile = "FROM busybox\nRUN --mount=type=cache,target=/c,id=k{} echo 1 >> c/n; cat c/n\n"
     await builds.build(dockerfile.format(1))
