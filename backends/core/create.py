@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import socket
 
 from backends.api import types as t
 from backends.api.errors import EngineError, InvalidArgument, NotFound
 from backends.core import config as configs
-from backends.core import hostconfig, mounts, names, validate
+from backends.core import hostconfig, mounts, names, sources, validate
 from backends.core.config import Config, view
 from backends.core.container import Container
 from backends.core.context import Context
@@ -138,12 +137,8 @@ class Creator:
             else:
                 mount.volume = self._volumes.add_anonymous().name
             mount.source = str(self._volumes.data(mount.volume))
-        elif mount.kind == "bind" and not os.path.lexists(mount.source):
-            try:
-                os.makedirs(mount.source, mode=0o755)
-            except OSError as error:
-                why = (error.strerror or str(error)).lower()
-                raise EngineError(f"error while creating mount source path '{mount.source}': mkdir: {why}") from error
+        else:
+            sources.provide(mount)
 
     async def copy_up(self, container: Container) -> None:
         """Fill its empty volumes with what the image holds at their place, as Docker does on first use."""

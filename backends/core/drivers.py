@@ -66,7 +66,11 @@ class ExecSpec:
 
 @dataclass(frozen=True)
 class MountSpec:
-    """A mount. ``kind`` bind (``source`` is a host path, directory or file), volume (a host directory) or tmpfs."""
+    """A mount. ``kind`` bind (``source`` is a host path, directory or file), volume (a host directory) or tmpfs.
+
+    ``source`` "" of a bind or volume: it is not there. No container starts with such a mount; one that does not run
+    has no files below its ``destination``, and all its others.
+    """
 
     kind: str
     destination: str

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 
 from backends.api.errors import Conflict, EngineError, InvalidArgument, NotModified, Unavailable
-from backends.core import logoptions, ports, restart
+from backends.core import logoptions, ports, restart, sources
 from backends.core.clock import SECOND
 from backends.core.container import Container
 from backends.core.context import Context
@@ -62,6 +62,8 @@ class Launcher:
     async def _launch(self, container: Container) -> None:
         """Start the process; afterwards it runs, or nothing of the attempt is left but its error."""
         record = container.record
+        for mount in record.mounts:
+            sources.provide(mount)
         record.starting = True
         try:
             container.save()

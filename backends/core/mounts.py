@@ -18,6 +18,7 @@ from backends.api.types import Json
 from backends.core.hostconfig import HostConfig, MountRequest
 from backends.core.names import new_id
 from backends.core.records import MountRecord
+from backends.core.sources import missing
 from backends.core.validate import bad_volume
 
 _PROPAGATION = {"shared", "rshared", "slave", "rslave", "private", "rprivate"}
@@ -158,8 +159,9 @@ def _bind(mount: MountRecord, request: MountRequest, prefix: str) -> None:
     if not request.source.startswith("/"):
         raise InvalidArgument(f"{prefix}invalid mount path: '{request.source}' mount path must be absolute")
     options = request.bind_options or {}
-    if not options.get("CreateMountpoint") and not Path(request.source).exists():
-        raise InvalidArgument(f"{prefix}bind source path does not exist: {request.source}")
+    mount.existing = not options.get("CreateMountpoint")
+    if mount.existing and not Path(request.source).exists():
+        raise missing(request.source)
     mount.source = posixpath.normpath(request.source)
     mount.propagation = options.get("Propagation") or "rprivate"
     if mount.propagation not in _PROPAGATION:

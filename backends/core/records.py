@@ -39,7 +39,10 @@ class StateRecord(msgspec.Struct, omit_defaults=True):
 
 
 class MountRecord(msgspec.Struct, omit_defaults=True):
-    """A mount; ``kind`` bind, volume or tmpfs. ``copy_up``: fill an empty volume from the image."""
+    """A mount; ``kind`` bind, volume or tmpfs.
+
+    ``copy_up``: fill an empty volume from the image. ``existing``: a bind whose source is never made.
+    """
 
     kind: str
     destination: str
@@ -49,6 +52,7 @@ class MountRecord(msgspec.Struct, omit_defaults=True):
     mode: str = ""
     propagation: str = ""
     copy_up: bool = True
+    existing: bool = False
     anonymous: bool = False
     size: int = 0
     permissions: int | None = None

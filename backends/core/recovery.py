@@ -63,7 +63,7 @@ class Recovery:
 
     async def _prepare(self, container: Container) -> None:
         try:
-            await self._context.drivers.lifecycle.prepare(container_spec(container, self._volumes))
+            await self._context.drivers.lifecycle.prepare(container_spec(container, self._volumes, whole=False))
         except (EngineError, OSError) as error:
             logger.error("container %s did not come back whole: %s", container.id, error)
             container.record.state.error = f"its file system did not come back: {error}"

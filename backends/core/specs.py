@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backends.api.errors import EngineError
 from backends.core.container import Container
 from backends.core.drivers import ContainerSpec, Limits, MountSpec
 from backends.core.hostconfig import SHM_SIZE, HostConfig
@@ -11,10 +12,10 @@ from backends.core.volumes import Volumes, subpath
 SYSTEM_FILES = ("hosts", "hostname", "resolv.conf")
 
 
-def container_spec(container: Container, volumes: Volumes) -> ContainerSpec:
-    """Return the spec of a container as it is now."""
+def container_spec(container: Container, volumes: Volumes, *, whole: bool = True) -> ContainerSpec:
+    """Return the spec of a container as it is now. ``whole`` False: a volume without its directory is no failure."""
     record, host = container.record, container.host
-    found = [mount_spec(mount, volumes) for mount in record.mounts]
+    found = [mount_spec(mount, volumes, whole=whole) for mount in record.mounts]
     taken = {mount.destination for mount in found}
     for name in SYSTEM_FILES:
         path = container.directory / name
@@ -36,12 +37,17 @@ def container_spec(container: Container, volumes: Volumes) -> ContainerSpec:
     )
 
 
-def mount_spec(mount: MountRecord, volumes: Volumes) -> MountSpec:
-    """Return one mount; a subpath must exist by now."""
+def mount_spec(mount: MountRecord, volumes: Volumes, *, whole: bool) -> MountSpec:
+    """Return one mount; a volume's directory and a subpath must exist by now if it is to be ``whole``."""
     source = mount.source
     if mount.kind == "volume":
-        directory = volumes.content(mount.volume)
-        source = str(subpath(directory, mount.subpath) if mount.subpath else directory)
+        try:
+            directory = volumes.content(mount.volume)
+            source = str(subpath(directory, mount.subpath) if mount.subpath else directory)
+        except EngineError:
+            if whole:
+                raise
+            source = ""
     return MountSpec(
         kind=mount.kind,
         destination=mount.destination,

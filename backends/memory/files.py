@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from backends.api.types import Change, PathStat
@@ -30,30 +31,35 @@ class Files:
     def _sandbox(self, container_id: str) -> Sandbox:
         return self._boxes.sandbox(self._boxes.get(container_id))
 
-    def _tree(self, container_id: str) -> FileTree:
-        return self._sandbox(container_id).tree
-
     async def stat(self, container_id: str, path: str) -> PathStat:
         """The path itself; a link is told with where it leads."""
-        return await asyncio.to_thread(lambda: _stat(archives.stat_path(self._tree(container_id), path)))
+
+        def work() -> PathStat:
+            with self._sandbox(container_id).files() as tree:
+                return _stat(archives.stat_path(tree, path))
+
+        return await asyncio.to_thread(work)
 
     async def read_file(self, container_id: str, path: str, limit: int = 1 << 20) -> bytes:
-        """A small file; not in a thread once the container has a tree, as every exec asks for two."""
-        box = self._boxes.get(container_id)
-        sandbox = box.sandbox
-        if sandbox is None:
-            sandbox = await asyncio.to_thread(self._boxes.sandbox, box)
-        node = sandbox.tree.resolve(path)
-        if not isinstance(node, File):
-            raise FileNotFoundError(errno.ENOENT, "is no file", path)
-        return read_all(node)[:limit]
+        """A small file; not in a thread while the container runs, as every exec asks for two."""
+        sandbox = self._boxes.get(container_id).sandbox
+        if sandbox is not None and sandbox.running:
+            return _read(sandbox.tree, path)[:limit]
+
+        def work() -> bytes:
+            with self._sandbox(container_id).files() as tree:
+                return _read(tree, path)[:limit]
+
+        return await asyncio.to_thread(work)
 
     async def get_archive(self, container_id: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
         """Stat and tar of a path."""
 
         def begin() -> tuple[PathStat, Iterator[bytes]]:
-            found, pieces = archives.read_archive(self._tree(container_id), path)
-            return _stat(found), pieces
+            with ExitStack() as stack:
+                tree = stack.enter_context(self._sandbox(container_id).files())
+                found, pieces = archives.read_archive(tree, path)
+                return _stat(found), _within(stack.pop_all(), pieces)
 
         found, pieces = await asyncio.to_thread(begin)
         return found, from_thread(pieces)
@@ -70,7 +76,8 @@ class Files:
         belongs = (owner.uid, owner.gid) if owner is not None else None
 
         def work(chunks: Iterator[bytes]) -> None:
-            archives.write_archive(self._tree(container_id), path, chunks, no_overwrite, belongs)
+            with self._sandbox(container_id).files() as tree:
+                archives.write_archive(tree, path, chunks, no_overwrite, belongs)
 
         try:
             await in_thread(work, body)
@@ -88,7 +95,8 @@ class Files:
 
     async def export(self, container_id: str) -> AsyncIterator[bytes]:
         """The whole root file system as a tar, without mounts."""
-        return from_thread(await asyncio.to_thread(lambda: archives.export_root(self._tree(container_id))))
+        root = await asyncio.to_thread(lambda: FileTree(self._sandbox(container_id).overlay.root))
+        return from_thread(archives.export_root(root))
 
     async def usage(self, container_id: str) -> tuple[int, int]:
         """Writable layer, and image plus writable layer."""
@@ -118,6 +126,18 @@ class Files:
                 archives.fill_directory(directory, iter(lambda: file.read(_PIECE), b""))
 
         await threads.in_thread(work)
+
+
+def _within(stack: ExitStack, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    with stack:
+        yield from pieces
+
+
+def _read(tree: FileTree, path: str) -> bytes:
+    node = tree.resolve(path)
+    if not isinstance(node, File):
+        raise FileNotFoundError(errno.ENOENT, "is no file", path)
+    return read_all(node)
 
 
 def _stat(found: archives.PathStat) -> PathStat:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 from sandbox.wasm.kernel.devfs import make_dev, make_pts
 from sandbox.wasm.kernel.kernel import Kernel
 from sandbox.wasm.kernel.procfs import make_procfs
@@ -9,7 +13,7 @@ from sandbox.wasm.kernel.sysfs import make_sysfs
 from sandbox.wasm.specs import Content, Mount, SandboxSpec
 from sandbox.wasm.vfs.dynamic import DynamicFile
 from sandbox.wasm.vfs.host import HostMount
-from sandbox.wasm.vfs.node import File, FileSystem, Node, write_all
+from sandbox.wasm.vfs.node import File, FileSystem, Node, fail, write_all
 from sandbox.wasm.vfs.overlay import Overlay
 from sandbox.wasm.vfs.tmpfs import Tmpfs
 from sandbox.wasm.vfs.tree import FileTree
@@ -24,24 +28,38 @@ class Mounts:
         self._systems: list[FileSystem] = []
 
     def tree(self) -> FileTree:
-        """A tree with the spec's mounts. What the last one had mounted is given back."""
+        """A tree with the spec's mounts. What the last one had mounted is given back. OSError; then that stays."""
+        tree, systems = self._build(self.spec.mounts, whole=True)
         self.close()
-        self._overlay.read_only = False
-        tree = FileTree(self._overlay.root)
-        for mount in self.spec.mounts:
-            self._mount(tree, mount)
-        self._overlay.read_only = self.spec.read_only
+        self._systems = systems
         return tree
 
-    def _mount(self, tree: FileTree, mount: Mount) -> None:
-        system: Tmpfs | HostMount
-        if mount.kind == "tmpfs":
-            system = Tmpfs(mount.size or None, 0o1777 if mount.mode is None else mount.mode)
-        else:
-            system = HostMount(mount.source, read_only=mount.read_only)
-        self._systems.append(system)
-        source = "tmpfs" if mount.kind == "tmpfs" else mount.source
-        tree.mount(mount.destination, system.root, mount.read_only, source)
+    @contextmanager
+    def view(self) -> Iterator[FileTree]:
+        """A tree for a while with what the host mounts as it is now; where that is not there nothing is found."""
+        tree, systems = self._build([mount for mount in self.spec.mounts if mount.kind != "tmpfs"], whole=False)
+        try:
+            yield tree
+        finally:
+            _close(systems)
+
+    def _build(self, mounts: Iterable[Mount], whole: bool) -> tuple[FileTree, list[FileSystem]]:
+        tree, systems = FileTree(self._overlay.root), list[FileSystem]()
+        self._overlay.read_only = False
+        try:
+            for mount in mounts:
+                try:
+                    _mount(tree, mount, systems)
+                except OSError:
+                    if whole:
+                        raise
+                    tree.hide(mount.destination, mount.source)
+        except BaseException:
+            _close(systems)
+            raise
+        finally:
+            self._overlay.read_only = self.spec.read_only
+        return tree, systems
 
     def add_system(self, tree: FileTree, kernel: Kernel, terminal: bool) -> None:
         """Mount what a kernel provides for one run, and the spec's files."""
@@ -65,9 +83,26 @@ class Mounts:
         self._overlay.read_only = self.spec.read_only
 
     def close(self) -> None:
-        for system in self._systems:
-            system.close()
-        self._systems.clear()
+        _close(self._systems)
+
+
+def _mount(tree: FileTree, mount: Mount, systems: list[FileSystem]) -> None:
+    system: Tmpfs | HostMount
+    if mount.kind == "tmpfs":
+        system = Tmpfs(mount.size or None, 0o1777 if mount.mode is None else mount.mode)
+    elif mount.source:
+        system = HostMount(mount.source, read_only=mount.read_only)
+    else:
+        fail(errno.ENOENT, mount.destination)
+    systems.append(system)
+    source = "tmpfs" if mount.kind == "tmpfs" else mount.source
+    tree.mount(mount.destination, system.root, mount.read_only, source)
+
+
+def _close(systems: list[FileSystem]) -> None:
+    for system in systems:
+        system.close()
+    systems.clear()
 
 
 def _file(content: Content) -> Node:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sandbox.wasm.engine import Engine, EngineError
@@ -65,7 +66,7 @@ class Host:
 
 
 class Sandbox:
-    """One container. Thread-safe. `tree` is replaced at each start: what was mounted anew lies in the new one."""
+    """One container. Thread-safe. `tree` is what the last start made, with its mounts; before the first without."""
 
     def __init__(self, host: Host, spec: SandboxSpec) -> None:
         self._host = host
@@ -73,7 +74,7 @@ class Sandbox:
         self._lock = threading.RLock()
         self.overlay = Overlay.open(spec.state, spec.lower)
         self._mounts = Mounts(self.overlay, spec)
-        self.tree: FileTree = self._mounts.tree()
+        self.tree = FileTree(self.overlay.root)
         self.kernel: Kernel | None = None
 
     @property
@@ -81,6 +82,17 @@ class Sandbox:
         """Whether the main process lives."""
         kernel = self.kernel
         return kernel is not None and 1 in kernel.tasks
+
+    @contextmanager
+    def files(self) -> Iterator[FileTree]:
+        """The files for who looks from outside, for a while: those of the processes, or as the next start finds them.
+
+        A mount whose source is gone by now costs only what is below it (ENOENT).
+        """
+        with ExitStack() as stack:
+            with self._lock:
+                tree = self.tree if self.running else stack.enter_context(self._mounts.view())
+            yield tree
 
     def configure(self, spec: SandboxSpec) -> None:
         """What the next start is to find (mounts, network, limits); `lower` and `state` stay what they are."""

@@ -7,6 +7,7 @@ import os
 import stat
 from typing import NamedTuple
 
+from sandbox.wasm.vfs.absent import AbsentMount
 from sandbox.wasm.vfs.dynamic import place_root
 from sandbox.wasm.vfs.host import HostMount
 from sandbox.wasm.vfs.node import RENAME_EXCHANGE, RENAME_NOREPLACE, Directory, File, Handle, Node, Symlink, fail
@@ -50,11 +51,26 @@ class FileTree(Walker):
             if node in self._roots:
                 fail(errno.EBUSY, path)
             node.fs.read_only = node.fs.read_only or read_only
-            place = self.path_of(above).rstrip("/") + "/" + name
-            mount = Mount(place, node, source or node.fs.kind, node.fs.kind, options, covered, above, name)
-            self._roots = {**self._roots, node: mount}
-            self._covers = {**self._covers, covered: mount}
-            return mount
+            return self._cover(above, name, covered, node, source, options)
+
+    def _cover(
+        self, above: Directory, name: str, covered: Node, node: Node, source: str = "", options: str = ""
+    ) -> Mount:
+        place = self.path_of(above).rstrip("/") + "/" + name
+        mount = Mount(place, node, source or node.fs.kind, node.fs.kind, options, covered, above, name)
+        self._roots = {**self._roots, node: mount}
+        self._covers = {**self._covers, covered: mount}
+        return mount
+
+    def hide(self, path: str, source: str) -> None:
+        """Let nothing be found at `path`, where `source` should be mounted and cannot be."""
+        with self._lock:
+            try:
+                above, name, covered = self._locate(path, None, None, None)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            if covered is not None:
+                self._cover(above, name, covered, AbsentMount(source).root)
 
     def _mount_point(self, path: str, is_directory: bool) -> tuple[Directory, str, Node]:
         try:
@@ -86,7 +102,7 @@ class FileTree(Walker):
     def host_view(self) -> FileTree:
         """The same root with only the mounts of host directories and files, as the API sees a container."""
         view = FileTree(self.root)
-        shown = [mount for mount in self.mounts() if isinstance(mount.root.fs, HostMount)]
+        shown = [mount for mount in self.mounts() if isinstance(mount.root.fs, HostMount | AbsentMount)]
         view._roots |= {mount.root: mount for mount in shown}
         view._covers = {mount.covered: mount for mount in shown if mount.covered is not None}
         return view
