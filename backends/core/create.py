@@ -47,6 +47,7 @@ class Creator:
         record = self._record(request, image, host)
         container = Container(self._context, record, image)
         self._registry.reserve(record.name, record.id)
+        self._registry.expect(container)
         try:
             self._check_links(container.host)
             self._check_shared(host)
@@ -119,26 +120,21 @@ class Creator:
 
     async def _make(self, container: Container) -> None:
         record = container.record
-        with self._context.store.transaction():
-            for mount in record.mounts:
-                self._make_source(mount)
-            container.save()
+        for mount in record.mounts:
+            if mount.kind == "volume":
+                mount.volume = mount.volume or names.new_id()
+                mount.source = str(self._volumes.data(mount.volume))
+        container.save()  # what a worker that dies from here on has made of it is undone by the next
+        for mount in record.mounts:
+            if mount.kind == "volume":
+                self._volumes.ensure(mount.volume, mount.labels, anonymous=mount.anonymous)
+            sources.provide(mount)
         container.directory.mkdir(parents=True)
         await self._context.drivers.lifecycle.prepare(container_spec(container, self._volumes))
         await self.copy_up(container)
         record.ready = True
         container.save()
         self._registry.add(container)
-
-    def _make_source(self, mount: MountRecord) -> None:
-        if mount.kind == "volume":
-            if mount.volume:
-                self._volumes.ensure(mount.volume, mount.labels)
-            else:
-                mount.volume = self._volumes.add_anonymous().name
-            mount.source = str(self._volumes.data(mount.volume))
-        else:
-            sources.provide(mount)
 
     async def copy_up(self, container: Container) -> None:
         """Fill its empty volumes with what the image holds at their place, as Docker does on first use."""

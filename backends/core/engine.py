@@ -135,7 +135,7 @@ class CoreEngine:
         return self.endpoints.members(network)
 
     def _volume_users(self, name: str) -> list[str]:
-        return [found.id for found in self.registry if any(mount.volume == name for mount in found.record.mounts)]
+        return [user.id for user in self.registry.users() if any(mount.volume == name for mount in user.record.mounts)]
 
     # -- system
 

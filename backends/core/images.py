@@ -200,7 +200,7 @@ class Images:
 
     def _users(self, image_id: str) -> Users:
         running = stopped = ""
-        for container in self._registry:
+        for container in self._registry.users():
             if container.record.image == image_id:
                 if container.running:
                     running = running or container.id

@@ -14,6 +14,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Container] = {}
+        self._coming: dict[str, Container] = {}
         self._names: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Container]:
@@ -73,12 +74,22 @@ class Registry:
         """Give a name back."""
         self._names.pop(name, None)
 
+    def expect(self, container: Container) -> None:
+        """A container is being made: nobody finds it, but what it refers to is in use."""
+        self._coming[container.id] = container
+
+    def users(self) -> Iterator[Container]:
+        """Everyone who may refer to an image or a volume: also containers that are being made."""
+        return iter((*self._by_id.values(), *self._coming.values()))
+
     def add(self, container: Container) -> None:
         """Make a container known; its name is reserved already."""
+        self._coming.pop(container.id, None)
         self._by_id[container.id] = container
 
     def remove(self, container: Container) -> None:
         """Forget a container and its name."""
+        self._coming.pop(container.id, None)
         self._by_id.pop(container.id, None)
         if self._names.get(container.name) == container.id:
             del self._names[container.name]

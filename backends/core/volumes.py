@@ -36,11 +36,12 @@ class Volumes:
     def recover(self) -> None:
         """Read the journal; finish what was half made or half removed."""
         self._root.mkdir(parents=True, exist_ok=True)
-        for rubbish in self._root.glob(".*"):
-            remove_tree(rubbish)
         for record in self._context.store.all("volume", VolumeRecord):
             self._by_name[record.name] = record
             self.data(record.name).mkdir(parents=True, exist_ok=True)
+        for directory in self._root.iterdir():
+            if directory.name not in self._by_name:
+                remove_tree(directory)
 
     def data(self, name: str) -> Path:
         """The host directory of the volume: what inspect tells, and what goes with it."""
@@ -72,13 +73,10 @@ class Volumes:
             labels = {**(labels or {}), ANONYMOUS: ""}
         return self._render(self._add(name, labels, anonymous, options))
 
-    def ensure(self, name: str, labels: dict[str, str] | None = None) -> VolumeRecord:
-        """Return the volume of that name, making it if need be."""
-        return self._by_name.get(name) or self._add(name, labels, False)
-
-    def add_anonymous(self) -> VolumeRecord:
-        """Make a volume that goes with its container."""
-        return self._add(new_id(), {ANONYMOUS: ""}, True)
+    def ensure(self, name: str, labels: dict[str, str] | None, *, anonymous: bool) -> None:
+        """Make the volume if there is none of that name; an ``anonymous`` one goes with its container."""
+        if name not in self._by_name:
+            self._add(name, {ANONYMOUS: ""} if anonymous else labels, anonymous)
 
     def _add(
         self, name: str, labels: dict[str, str] | None, anonymous: bool, options: dict[str, str] | None = None
@@ -121,12 +119,16 @@ class Volumes:
         """Docker's DELETE /volumes/{name}; Conflict while a container refers to it."""
         if force and name not in self._by_name:
             return
-        self._find(name)
+        record = self._find(name)
         if users := self._users(name):
             raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
         rubbish = self._root / f".{new_id()}"
-        (self._root / name).rename(rubbish)
-        self._context.store.delete("volume", name)
+        self._context.store.delete("volume", name)  # first: a directory without a record is gone after a crash
+        try:
+            (self._root / name).rename(rubbish)
+        except OSError as error:
+            self._context.store.put("volume", name, record)
+            raise EngineError(f"remove {name}: {(error.strerror or str(error)).lower()}") from error
         del self._by_name[name]
         self._context.events.emit("volume", "destroy", name, {"driver": "local"})
         await asyncio.to_thread(remove_tree, rubbish)

@@ -65,3 +65,12 @@ async def test_a_start_that_cannot_be_recorded_any_more_has_happened(tmp_path: P
     await asyncio.gather(*(task for task in core.context.tasks if task.get_name().startswith("record ")))
     assert recorded(core, found) is Status.RUNNING
     await core.close()
+
+
+async def test_a_volume_that_cannot_be_removed_keeps_its_files(core: CoreEngine, shop: Shop) -> None:
+    volume = await core.create_volume({"Name": "vv"})
+    (Path(volume.mountpoint) / "file").write_text("kept")
+    with unwritable(core), pytest.raises(Unavailable):
+        await core.remove_volume("vv", False)
+    assert (Path(volume.mountpoint) / "file").read_text() == "kept"
+    await shop.create("true", host={"Binds": ["vv:/data"]})

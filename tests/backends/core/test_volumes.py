@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backends.api.errors import EngineError
+from backends.api.errors import Conflict, EngineError
+from backends.core.drivers import ContainerSpec
 from backends.core.engine import CoreEngine
+from sandbox.images.store import Store
 from tests.backends.core.conftest import Shop
+from tests.backends.core.local_driver import LocalDriver
 
 
 async def test_create_is_idempotent(core: CoreEngine, tmp_path: Path) -> None:
@@ -111,3 +116,47 @@ async def test_a_volume_that_is_a_directory_of_the_host(core: CoreEngine, shop: 
     await core.remove_container(found)
     await core.remove_volume("vv", False)
     assert (tmp_path / "mine" / "one").exists()
+
+
+async def test_a_creation_that_fails_loses_no_named_volume(
+    make_engine: Callable[[], CoreEngine], tmp_path: Path
+) -> None:
+    first = make_engine()
+    await first.open()
+    with pytest.raises(EngineError, match=r"^error while creating mount source path"):
+        await Shop(first).create("true", Volumes={"/a": {}}, host={"Binds": ["named:/n", "/proc/nowhere/x:/x"]})
+    assert [found.name for found in await first.list_volumes({})] == ["named"]
+    await first.close()
+    second = make_engine()
+    await second.open()
+    assert [found.name for found in await second.list_volumes({})] == ["named"]
+    await second.close()
+
+
+class Slow(LocalDriver):
+    """A container takes its time to be made."""
+
+    def __init__(self, images: Store) -> None:
+        super().__init__(images)
+        self.making, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def prepare(self, container: ContainerSpec) -> None:
+        self.making.set()
+        await self.go_on.wait()
+        await super().prepare(container)
+
+
+async def test_what_a_coming_container_needs_is_in_use(tmp_path: Path, images: Store) -> None:
+    driver = Slow(images)
+    core = CoreEngine(tmp_path / "data", driver.drivers(), images)
+    await core.open()
+    creating = asyncio.create_task(Shop(core).create("true", Volumes={"/a": {}}, host={"Binds": ["vv:/x"]}))
+    await driver.making.wait()
+    assert (await core.prune_volumes({"all": ["true"]})).deleted == []
+    assert await core.prune_images({"dangling": ["false"]}) == ([], 0)
+    with pytest.raises(Conflict, match=r"^remove vv: volume is in use"):
+        await core.remove_volume("vv", True)
+    driver.go_on.set()
+    found = await creating
+    assert len((await core.inspect_container(found)).mounts) == 2
+    await core.close()
