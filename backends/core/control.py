@@ -223,6 +223,7 @@ class Control:
 
     async def _tear_down(self, container: Container, volumes: bool) -> None:
         container.move(Happening.REMOVE)
+        container.record.volumes_go = volumes or container.host.auto_remove
         container.save()
         try:
             container.hub.close()
@@ -240,7 +241,7 @@ class Control:
                 self._context.store.delete("exec", exec_id)
         self._registry.remove(container)
         container.gone = True
-        if volumes or container.host.auto_remove:
+        if container.record.volumes_go:
             for mount in container.record.mounts:
                 if mount.volume:
                     await self._volumes.remove_anonymous(mount.volume)

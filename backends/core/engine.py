@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -47,6 +48,9 @@ from sandbox.images.store import Store as ImageStore
 
 if TYPE_CHECKING:
     from sandbox.images.transport import RegistryConfig
+
+
+logger = logging.getLogger(__name__)
 
 
 class CoreEngine:
@@ -107,10 +111,18 @@ class CoreEngine:
         """Bring back everything; containers whose policy says so start again beside the first requests."""
         self.volumes.recover()
         await self.networks.recover()
-        again = await Recovery(self.context, self.registry, self.endpoints, self.volumes).recover()
+        again, over = await Recovery(self.context, self.registry, self.endpoints, self.volumes).recover()
         self._execs.recover()
+        for container in over:
+            await self._remove_over(container)
         for container in again:
             self.context.spawn(self._start_again(container), f"restart {container.id[:12]}")
+
+    async def _remove_over(self, container: Container) -> None:
+        try:
+            await self._control.auto_remove(container)
+        except EngineError as error:
+            logger.error("container %s is not removed: %s", container.id, error.message)
 
     async def _start_again(self, container: Container) -> None:
         try:

@@ -110,6 +110,7 @@ class ContainerRecord(msgspec.Struct, omit_defaults=True):
     has_run: bool = False
     starting: bool = False  # intent: a start has begun and its outcome is not written
     ready: bool = False  # the driver has prepared it: its creation is complete
+    volumes_go: bool = False  # its removal takes its anonymous volumes along
 
 
 class NetworkRecord(msgspec.Struct, omit_defaults=True):

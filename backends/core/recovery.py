@@ -2,7 +2,8 @@
 
 Containers come back with their image, writable layer and log. One that the journal calls running has lost its process
 with the worker: it is exited with 137 and says why, and its restart policy decides whether it is started again. One
-whose creation was not finished is undone, one whose removal was not finished is removed.
+whose creation was not finished is undone, one whose removal was not finished is removed, and so is one whose run was
+its only one (AutoRemove).
 """
 
 from __future__ import annotations
@@ -36,23 +37,27 @@ class Recovery:
         self._endpoints = endpoints
         self._volumes = volumes
 
-    async def recover(self) -> list[Container]:
-        """Bring all containers back; returns those to start again."""
-        again = []
+    async def recover(self) -> tuple[list[Container], list[Container]]:
+        """Bring all containers back; returns those to start again, and those that AutoRemove removes."""
+        again, over, undone = [], [], []
         known = set()
         for record in sorted(self._context.store.all("container", ContainerRecord), key=lambda found: found.created):
             container = Container(self._context, record, self._image(record.image))
             if not record.ready or record.state.status in (Status.REMOVING, Status.DEAD):
-                await self._undo(container)
+                undone.append(container)
                 continue
             known.add(record.id)
             self._registry.reserve(record.name, record.id)
             self._registry.add(container)
             if self._settle(container):
                 again.append(container)
+            elif container.host.auto_remove and record.has_run:
+                over.append(container)
             await self._prepare(container)
+        for container in undone:  # now that everyone is known who may share their volumes
+            await self._undo(container)
         self._sweep(known)
-        return again
+        return again, over
 
     def _image(self, image_id: str) -> Image | None:
         try:
@@ -94,7 +99,10 @@ class Recovery:
         await self._context.drivers.lifecycle.release(container.id)
         with self._context.store.transaction():
             self._context.store.delete("container", container.id)
-        for mount in container.record.mounts:
+        record = container.record
+        if record.ready and not record.volumes_go:
+            return
+        for mount in record.mounts:
             if mount.anonymous and mount.volume:
                 await self._volumes.remove_anonymous(mount.volume)
 

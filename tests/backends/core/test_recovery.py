@@ -138,6 +138,63 @@ async def test_half_made_and_half_removed_are_finished(make_engine: Callable[[],
     await second.close()
 
 
+async def test_a_removal_is_finished_as_it_was_asked_for(make_engine: Callable[[], CoreEngine], tmp_path: Path) -> None:
+    """Anonymous volumes go only with -v, and never while someone else has them."""
+    first = make_engine()
+    await first.open()
+    shop = Shop(first)
+    plain = await shop.create("true", Volumes={"/data": {}})
+    taking = await shop.create("true", Volumes={"/data": {}})
+    shared = await shop.create("true", name="shared", Volumes={"/data": {}})
+    other = await shop.create("true", host={"VolumesFrom": ["shared"]})
+    names = {found: (await first.inspect_container(found)).mounts[0].name for found in (plain, taking, shared)}
+    await first.close()
+    journal = Journal(tmp_path / "data")
+    for record in journal.all("container", ContainerRecord):
+        if record.id != other:
+            record.state.status = Status.REMOVING
+            record.volumes_go = record.id != plain
+            journal.put("container", record.id, record)
+    journal.close()
+    second = make_engine()
+    await second.open()
+    assert [row.id for row in await second.list_containers(True, 0, False, {})] == [other]
+    assert {found.name for found in await second.list_volumes({})} == {names[plain], names[shared]}
+    await second.close()
+
+
+async def test_what_removes_itself_is_gone_after_a_kill(tmp_path: Path, images: Store) -> None:
+    async with worker(tmp_path) as client:
+        shop = Shop(client)
+        found = await shop.create("sleep", "100", Volumes={"/data": {}}, host={"AutoRemove": True})
+        unused = await shop.create("sleep", "100", host={"AutoRemove": True})
+        await client.start_container(found)
+        pid = (await client.inspect_container(found)).state.pid
+    os.killpg(pid, signal.SIGKILL)
+    async with worker(tmp_path) as client:
+        assert [row.id for row in await client.list_containers(True, 0, False, {})] == [unused]
+        assert await client.list_volumes({}) == []
+        past = await client.events(1, 0, {"event": ["die", "destroy"], "container": [found]})
+        events = [await asyncio.wait_for(anext(past), 5) for _ in range(2)]
+        assert [event.Action for event in events] == ["die", "destroy"]
+        assert events[0].Actor["Attributes"]["exitCode"] == "137"
+
+
+async def test_a_volume_directory_without_a_record_is_swept(
+    make_engine: Callable[[], CoreEngine], tmp_path: Path
+) -> None:
+    """What a worker leaves that dies between the two halves of a removal."""
+    first = make_engine()
+    await first.open()
+    await first.create_volume({"Name": "kept"})
+    await first.close()
+    (tmp_path / "data/volumes/removed/_data").mkdir(parents=True)
+    second = make_engine()
+    await second.open()
+    assert [path.name for path in (tmp_path / "data/volumes").iterdir()] == ["kept"]
+    await second.close()
+
+
 async def test_one_worker_per_directory(make_engine: Callable[[], CoreEngine], core: CoreEngine) -> None:
     with pytest.raises(Unavailable, match=r"is in use by another worker$"):
         make_engine()
