@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from backends.api import types as t
 from backends.api.errors import Conflict, EngineError, InvalidArgument, NotModified
@@ -11,6 +12,7 @@ from backends.core.config import view
 from backends.core.container import Container
 from backends.core.context import Context
 from backends.core.endpoints import Endpoints
+from backends.core.files import sizes
 from backends.core.filters import check_keys, labels_match, until
 from backends.core.hostconfig import HostConfig
 from backends.core.images import Images
@@ -23,6 +25,7 @@ from backends.core.specs import limits
 from backends.core.trees import remove_tree
 from backends.core.volumes import Volumes
 
+logger = logging.getLogger(__name__)
 STOP_TIMEOUT = 10
 KILL_LIMIT = 10.0
 
@@ -193,15 +196,14 @@ class Control:
 
     async def remove(self, container: Container, force: bool, volumes: bool) -> None:
         """Remove it and all that belongs to it; when this returns nothing of it is left."""
-        if container.removing:
-            raise Conflict(f"removal of container {container.id} is already in progress")
-        if container.running and not force:
-            state = "paused" if container.status is Status.PAUSED else str(container.status)
-            how = "stop the container before removing or force remove"
-            if state == "paused":
-                how = "unpause and stop the container before removing or force remove"
-            raise Conflict(f'cannot remove container "{container.name}": container is {state}: {how}')
-        container.removing = True
+        _refuse_twice(container)
+        async with container.lock:  # a start that has begun is over now
+            _refuse_twice(container)
+            if container.running and not force:
+                raise _runs(container)
+            container.removing = container.record.manually_stopped = True
+            if container.status is Status.RESTARTING:
+                self._launcher.give_up(container)
         try:
             await self._stop_for_removal(container)
             async with container.lock:
@@ -211,10 +213,6 @@ class Control:
             raise
 
     async def _stop_for_removal(self, container: Container) -> None:
-        async with container.lock:
-            container.record.manually_stopped = True
-            if container.status is Status.RESTARTING:
-                self._launcher.give_up(container)
         if container.alive:
             exited = container.wait("next-exit")
             await self._signal(container, KILL)
@@ -278,11 +276,27 @@ class Control:
                 continue
             if filters.get("label!") and labels_match(filters["label!"], labels):
                 continue
-            size, _ = await self._context.drivers.files.usage(container.id)
-            await self.remove(container, force=False, volumes=False)
+            size, _ = (await sizes(self._context.drivers.files, [container])).get(container.id, (0, 0))
+            try:
+                await self.remove(container, force=False, volumes=False)
+            except EngineError as error:
+                logger.warning("container %s is not pruned: %s", container.id, error.message)
+                continue
             freed += size
             gone.append(container.id)
         return t.Pruned(deleted=gone, space_reclaimed=freed)
+
+
+def _refuse_twice(container: Container) -> None:
+    if container.removing:
+        raise Conflict(f"removal of container {container.id} is already in progress")
+
+
+def _runs(container: Container) -> Conflict:
+    how = "stop the container before removing or force remove"
+    if container.status is Status.PAUSED:
+        how = f"unpause and {how}"
+    return Conflict(f'cannot remove container "{container.name}": container is {container.status}: {how}')
 
 
 def _timeout(container: Container, asked: int | None) -> float | None:

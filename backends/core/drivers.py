@@ -306,7 +306,7 @@ class FilesystemDriver(Protocol):
     async def export(self, container_id: str) -> AsyncIterator[bytes]: ...
 
     async def usage(self, container_id: str) -> tuple[int, int]:
-        """(bytes of the writable layer, bytes of the whole root file system)."""
+        """(bytes of the writable layer, bytes of the whole root file system); NotFound once it is released."""
         ...
 
     async def copy_up(self, container_id: str, path: str, directory: Path) -> None:

@@ -27,7 +27,7 @@ from backends.core.distribution import Distribution
 from backends.core.drivers import Drivers
 from backends.core.endpoints import Endpoints
 from backends.core.events import EventBus
-from backends.core.files import Files
+from backends.core.files import Files, sizes
 from backends.core.health import Health
 from backends.core.images import Images
 from backends.core.launch import Launcher
@@ -176,16 +176,15 @@ class CoreEngine:
 
     async def list_containers(self, all: bool, limit: int, size: bool, filters: t.Filters) -> list[t.ContainerSummary]:
         found = summary.select(self.registry, all, limit, filters, self.images.ids)
-        now = self.context.clock()
-        files = self.context.drivers.files
-        sizes = {container.id: await files.usage(container.id) for container in found} if size else {}
-        return summary.rows(found, now, self.registry, sizes)
+        known = await sizes(self.context.drivers.files, found) if size else {}
+        present = [container for container in found if not container.gone]
+        return summary.rows(present, self.context.clock(), self.registry, known)
 
     async def inspect_container(self, ref: str, size: bool = False) -> t.Container:
         container = self.registry.find(ref)
-        sizes = await self.context.drivers.files.usage(container.id) if size else None
+        known = await self.context.drivers.files.usage(container.id) if size else None
         links = shown_links(container.record.host_config.get("Links"), container.name, self.registry)
-        return inspect.render(container, self.context.drivers.storage, self._execs.running(container), sizes, links)
+        return inspect.render(container, self.context.drivers.storage, self._execs.running(container), known, links)
 
     async def start_container(self, ref: str) -> None:
         await self.context.complete(self._launcher.start(self.registry.find(ref)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 
 from backends.api import types as t
@@ -11,6 +11,7 @@ from backends.api.engine import Download
 from backends.api.errors import EngineError, Forbidden, InvalidArgument, NotFound
 from backends.core.container import Container
 from backends.core.context import Context
+from backends.core.drivers import FilesystemDriver
 from backends.core.environment import user_of
 
 ADDED = 1
@@ -89,6 +90,18 @@ class Files:
         body = await self._driver.export(container.id)
         container.emit("export")
         return Download(None, body)
+
+
+async def sizes(driver: FilesystemDriver, containers: Iterable[Container]) -> dict[str, tuple[int, int]]:
+    """Return (writable layer, whole root) in bytes by id; one that is removed meanwhile has none."""
+    found = {}
+    for container in containers:
+        try:
+            found[container.id] = await driver.usage(container.id)
+        except (NotFound, FileNotFoundError):
+            if not container.removing:
+                raise
+    return found
 
 
 def _check(path: str) -> None:

@@ -11,6 +11,7 @@ from backends.api.version import VERSION
 from backends.core import summary
 from backends.core.clock import rfc3339
 from backends.core.context import Context
+from backends.core.files import sizes
 from backends.core.images import Images, blocking, shown
 from backends.core.images import summary as image_summary
 from backends.core.lifecycle import Status
@@ -85,7 +86,6 @@ class System:
         )
 
     async def _containers(self) -> list[t.ContainerSummary]:
-        files = self._context.drivers.files
-        containers = list(self._registry)
-        sizes = {container.id: await files.usage(container.id) for container in containers}
-        return summary.rows(containers, self._context.clock(), self._registry, sizes)
+        found = await sizes(self._context.drivers.files, self._registry)
+        containers = [container for container in self._registry if container.id in found]
+        return summary.rows(containers, self._context.clock(), self._registry, found)

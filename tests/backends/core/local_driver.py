@@ -22,6 +22,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
+from backends.api.errors import NotFound
 from backends.api.types import Change, PathStat
 from backends.core.clock import rfc3339
 from backends.core.drivers import (
@@ -264,6 +265,8 @@ class LocalDriver:
         return body
 
     async def usage(self, container_id: str) -> tuple[int, int]:
+        if container_id not in self.containers:
+            raise NotFound(f"No such container: {container_id}")
         files = [path for path in self.containers[container_id].root.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
         return size, size
