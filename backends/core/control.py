@@ -107,9 +107,15 @@ class Control:
         container.emit("restart")
 
     async def kill(self, container: Container, signal: str) -> None:
-        """Send a signal; a killing one waits for the exit, as Docker does."""
+        """Send a signal; a killing one waits for the exit, as Docker does. One that waits to be restarted gives up."""
         number = parse_signal(signal or "KILL")
         async with container.lock:
+            if container.status is Status.RESTARTING:
+                stop_signal = container.config.stop_signal
+                if number == KILL or not stop_signal or number == parse_signal(stop_signal):
+                    container.record.manually_stopped = True
+                    self._launcher.give_up(container)
+                return
             if not container.alive:
                 raise Conflict(f"container {container.id} is not running")
             if number in (KILL, parse_signal(container.config.stop_signal or "TERM")):

@@ -50,12 +50,10 @@ class Launcher:
             container.require_kept()
             if container.status is Status.PAUSED:
                 raise Conflict("cannot start a paused container, try unpause instead")
-            if container.alive:
+            if container.running:
                 raise NotModified()
-            if container.restart_task is not None:
-                container.restart_task.cancel()
-                container.restart_task = None
             container.record.manually_stopped = False
+            container.record.restart_count = 0
             container.back_off = 0.0
             await self._launch(container)
 

@@ -27,7 +27,7 @@ def at_worker_start(record: ContainerRecord, host: HostConfig, was_running: bool
         return was_running or record.has_run
     if name == "unless-stopped":
         return (was_running or record.has_run) and not record.manually_stopped
-    return name == "on-failure" and was_running and wanted(record, host, record.state.exit_code)
+    return name == "on-failure" and (was_running or record.has_run) and wanted(record, host, record.state.exit_code)
 
 
 def back_off(previous: float, ran: float) -> float:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from backends.api import types as t
-from backends.api.errors import Conflict
+from backends.api.errors import Conflict, NotModified
 from backends.core.config import Healthcheck
 from backends.core.engine import CoreEngine
 from backends.core.health import judge, plan
@@ -45,11 +45,13 @@ def test_wanted(policy: str, retries: int, code: int, count: int, stopped: bool,
 @pytest.mark.parametrize(
     ("policy", "stopped", "was_running", "again"),
     [("always", True, False, True), ("unless-stopped", True, False, False), ("unless-stopped", False, True, True),
-     ("no", False, True, False)],
+     ("no", False, True, False), ("on-failure", False, False, True), ("on-failure", True, False, False)],
 )  # fmt: skip
 def test_at_worker_start(policy: str, stopped: bool, was_running: bool, again: bool) -> None:
     host = HostConfig(restart_policy=RestartPolicy(name=policy))
-    assert at_worker_start(record(has_run=True, manually_stopped=stopped), host, was_running) is again
+    found = record(has_run=True, manually_stopped=stopped)
+    found.state.exit_code = 137  # how an orderly end of the worker ends its containers too
+    assert at_worker_start(found, host, was_running) is again
 
 
 def test_back_off_doubles_to_a_minute_and_starts_afresh() -> None:
@@ -71,6 +73,38 @@ async def test_on_failure_gives_up_after_its_count(core: CoreEngine, shop: Shop)
     shown = await core.inspect_container(found)
     assert (shown.state.status, shown.restart_count) == ("exited", 2)
     assert (await shop.logs(found)).count(b"x\n") == 3
+
+
+async def test_a_start_by_hand_counts_afresh(core: CoreEngine, shop: Shop) -> None:
+    policy = {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}}
+    found = await shop.create("sh", "-c", "exit 3", host=policy)
+    events = await core.events(1, 0, {"event": ["die"]})
+    for _ in range(2):
+        await core.start_container(found)
+        for _ in range(2):
+            await asyncio.wait_for(anext(events), 5)
+        shown = await core.inspect_container(found)
+        assert (shown.state.status, shown.restart_count) == ("exited", 1)
+
+
+async def test_a_container_between_two_runs_counts_as_running(core: CoreEngine, shop: Shop) -> None:
+    found = await shop.create("sleep", "100", StopSignal="SIGUSR2", host={"RestartPolicy": {"Name": "always"}})
+    await core.start_container(found)
+    container = core.registry.find(found)
+    container.back_off = 60.0
+    waiting = await core.wait_container(found, "next-exit")
+    container.require_alive().signal(9)
+    assert (await anext(waiting)).status_code == 137
+    with pytest.raises(NotModified):
+        await core.start_container(found)
+    await core.kill_container(found, "USR1")
+    assert (await core.inspect_container(found)).state.status == "restarting"
+    waiting = await core.wait_container(found, "next-exit")
+    await core.kill_container(found)
+    assert (await anext(waiting)).status_code == 137
+    shown = await core.inspect_container(found)
+    assert (shown.state.status, shown.state.exit_code) == ("exited", 137)
+    assert [task.get_name() for task in core.context.tasks if task.get_name().startswith("restart")] == []
 
 
 async def test_stop_ends_a_restart_loop(core: CoreEngine, shop: Shop) -> None:
