@@ -169,7 +169,12 @@ class Control:
             except EngineError as error:
                 raise type(error)(f"Error when allocating new name: {error.message}") from None
             container.record.name = bare
-            container.save()
+            try:
+                container.save()
+            except BaseException:
+                container.record.name = old
+                self._registry.release(bare)
+                raise
             self._registry.release(old)
             await self._endpoints.renamed(container)
             container.emit("rename", oldName=f"/{old}")

@@ -192,15 +192,25 @@ class Endpoints:
             )
         if network.name in record.endpoints or network.id in record.endpoints:
             raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
-        record.endpoints.pop("none", None)
-        record.endpoints[network.name] = self._record(network.name, config)
-        if container.alive:
-            try:
+        if "none" in record.endpoints:
+            raise InvalidArgument(
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+            )
+        endpoint = record.endpoints[network.name] = self._record(network.name, config)
+        try:
+            if container.alive:
                 await self._connect(container, network)
-            except BaseException:
-                del record.endpoints[network.name]
-                raise
-        container.save()
+            container.save()
+        except BaseException:
+            await self._take_off(container, network, endpoint)
+            raise
+
+    async def _take_off(self, container: Container, network: NetworkRecord, endpoint: EndpointRecord) -> None:
+        if endpoint.endpoint_id:
+            await self._driver.disconnect(container.id, endpoint.endpoint_id)
+            self._clear(network, endpoint)
+            self._emit(container, network, "disconnect")
+        del container.record.endpoints[network.name]
 
     async def disconnect(self, ref: str, container: Container) -> None:
         """Docker's POST /networks/{id}/disconnect."""
@@ -211,11 +221,7 @@ class Endpoints:
         endpoint = record.endpoints.get(network.name)
         if endpoint is None:
             raise Forbidden(f"container {container.id} is not connected to network {network.name}")
-        if endpoint.endpoint_id:
-            await self._driver.disconnect(container.id, endpoint.endpoint_id)
-            self._clear(network, endpoint)
-            self._emit(container, network, "disconnect")
-        del record.endpoints[network.name]
+        await self._take_off(container, network, endpoint)
         container.save()
 
     async def renamed(self, container: Container) -> None:

@@ -79,6 +79,21 @@ async def test_connect_and_disconnect(core: CoreEngine, shop: Shop) -> None:
     assert (await core.inspect_network("one")).containers == {}
 
 
+async def test_a_network_beside_none_is_refused(core: CoreEngine, shop: Shop) -> None:
+    await core.create_network({"Name": "one"})
+    found = await shop.create("sleep", "60", host={"NetworkMode": "none"})
+    await core.start_container(found)
+    with pytest.raises(InvalidArgument) as refused:
+        await core.connect_network("one", found, {})
+    assert refused.value.message == (
+        "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+    )
+    assert list((await core.inspect_container(found)).network_settings.networks) == ["none"]
+    await core.disconnect_network("none", found, False)
+    await core.connect_network("one", found, {})
+    assert list((await core.inspect_container(found)).network_settings.networks) == ["one"]
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "message"),
     [

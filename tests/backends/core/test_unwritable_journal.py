@@ -74,3 +74,20 @@ async def test_a_volume_that_cannot_be_removed_keeps_its_files(core: CoreEngine,
         await core.remove_volume("vv", False)
     assert (Path(volume.mountpoint) / "file").read_text() == "kept"
     await shop.create("true", host={"Binds": ["vv:/data"]})
+
+
+async def test_what_cannot_be_noted_is_undone(core: CoreEngine, shop: Shop) -> None:
+    """A new name, a new network: both are taken back, and nothing is held by them."""
+    await core.create_network({"Name": "net"})
+    found = await shop.create("sleep", "100", name="old")
+    await core.start_container(found)
+    with unwritable(core):
+        with pytest.raises(Unavailable):
+            await core.rename_container(found, "new")
+        with pytest.raises(Unavailable):
+            await core.connect_network("net", found, {})
+    shown = await core.inspect_container("old")
+    assert (shown.name, list(shown.network_settings.networks)) == ("/old", ["bridge"])
+    assert (await core.inspect_network("net")).containers == {}
+    await core.remove_network("net")
+    await shop.create("true", name="new")
