@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from functools import partial
 
 from backends.api import types as t
@@ -24,6 +25,7 @@ from backends.core.stdin import StdinQueue
 
 KEEP = 300 * SECOND
 DRAIN_LIMIT = 2.0
+_SOME = 50
 EXEC_PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
@@ -68,6 +70,7 @@ class Execs:
                 record.running, record.exit_code, record.finished_at = False, 137, self._context.clock()
                 self._context.store.put("exec", record.id, record)
             self._by_id[record.id] = Exec(record, container)
+            container.execs.add(record.id)
         self._forget_old()
 
     async def create(self, container: Container, request: t.CreateExec) -> Exec:
@@ -125,7 +128,6 @@ class Execs:
             raise Conflict(f"Container {container.name} is paused, unpause the container before exec")
         container.require_alive()
         record.started = True
-        spec = await self._spec(found, request)
         stdin = StdinQueue() if record.stdin and not request.detach else None
         attachment = None
         if not request.detach:
@@ -134,6 +136,7 @@ class Execs:
                 found.abandon()
         found.emit(f"exec_start: {describe(record.argv)}")
         try:
+            spec = await self._spec(found, request)
             if not spec.cwd.startswith("/"):
                 raise StartError(128, "OCI runtime exec failed: exec failed: Cwd must be an absolute path")
             found.process = await self._context.drivers.exec.exec(container.id, spec)
@@ -235,13 +238,16 @@ class Execs:
         found.process.resize(height, width)
 
     def _forget_old(self) -> None:
-        """Drop execs that ended long ago; ids are in the order of their creation, so stop at the first young one."""
+        """Drop execs that ended long ago, some at a time. What has not ended goes to the end, out of the way."""
         limit = self._context.clock() - KEEP
-        for exec_id, found in list(self._by_id.items())[:50]:
+        for exec_id, found in list(itertools.islice(self._by_id.items(), _SOME)):
             record = found.record
-            if not found.container.gone and (not record.finished_at or record.finished_at > limit):
-                continue
+            if not found.container.gone and record.finished_at > limit:
+                return
             del self._by_id[exec_id]
+            if not found.container.gone and not record.finished_at:
+                self._by_id[exec_id] = found
+                continue
             found.container.execs.discard(exec_id)
             self._context.store.later(partial(self._context.store.delete, "exec", exec_id))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from backends.api import types as t
 from backends.api.errors import EngineError
 from backends.core import execs
 from backends.core.engine import CoreEngine
+from sandbox.images.store import Store
 from tests.backends.core.conftest import Shop, read_all
+from tests.backends.core.local_driver import LocalDriver
 
 
 async def running(core: CoreEngine, shop: Shop, **more: Any) -> str:
@@ -129,3 +133,31 @@ async def test_a_folder_that_is_none(core: CoreEngine, shop: Shop) -> None:
     assert (code, out, err) == (
         128, b"OCI runtime exec failed: exec failed: Cwd must be an absolute path\r\n", b"",
     )  # fmt: skip
+
+
+async def test_an_exec_whose_user_is_unknown_has_failed(core: CoreEngine, shop: Shop) -> None:
+    found = await running(core, shop, User="ann")
+    exec_id = await core.create_exec(found, t.CreateExec(cmd=["true"]))
+    (core.context.directory / "containers" / found / "rootfs/etc/passwd").write_text("")
+    with pytest.raises(EngineError, match=r"^unable to find user ann"):
+        await core.start_exec(exec_id, t.StartExec())
+    shown = await core.inspect_exec(exec_id)
+    assert (shown.running, shown.exit_code) == (False, 126)
+
+
+async def test_execs_that_never_ran_keep_no_others(tmp_path: Path, images: Store) -> None:
+    now = time.time_ns()
+    core = CoreEngine(tmp_path / "data", LocalDriver(images).drivers(), images, clock=lambda: now)
+    await core.open()
+    shop = Shop(core)
+    found = await running(core, shop)
+    for _ in range(60):
+        await core.create_exec(found, t.CreateExec(cmd=["true"]))
+    assert (await shop.exec(found, "true"))[0] == 0
+    old = next(key for key, kept in core._execs._by_id.items() if kept.record.exit_code == 0)
+    now += execs.KEEP + 1
+    for _ in range(2):
+        await core.create_exec(found, t.CreateExec(cmd=["true"]))
+    with pytest.raises(EngineError, match=r"^No such exec instance"):
+        await core.inspect_exec(old)
+    await core.close()
