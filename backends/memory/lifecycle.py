@@ -102,13 +102,22 @@ class Lifecycle:
 
 
 async def _started(start: Callable[[], Process]) -> Process:
-    """Start a process in a thread: loading and instantiating a program blocks."""
+    """Start a process in a thread: loading and instantiating a program blocks. Who is cancelled leaves none behind."""
+    starting = asyncio.ensure_future(asyncio.to_thread(start))
     try:
-        return await asyncio.to_thread(start)
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_discard)
+        raise
     except ExecError as error:
         raise StartError(error.code, error.message) from error
     except ProcessLookupError:
         raise Conflict("can only create exec sessions on running containers: container is not running") from None
+
+
+def _discard(starting: asyncio.Future[Process]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().discard()
 
 
 def process_spec(spec: ExecSpec) -> ProcessSpec:

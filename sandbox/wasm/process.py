@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel import signals
+from sandbox.wasm.kernel.abi import SIGKILL
 from sandbox.wasm.kernel.devices import NUMBERS, NullFile
 from sandbox.wasm.kernel.files import OpenFile
 from sandbox.wasm.kernel.output import output_streams
@@ -79,6 +80,15 @@ class Process:
     def abandon(self) -> None:
         """It could not be started: nothing stays open."""
         self._release()
+        self._close()
+
+    def discard(self) -> None:
+        """Whoever started it has gone: it is killed, and its descriptors are closed at its end."""
+        with suppress(ProcessLookupError):
+            self.signal(SIGKILL)
+        self.on_exit(lambda _: self._close())
+
+    def _close(self) -> None:
         for fd in (self.stdin, self.output):
             if fd is not None:
                 os.close(fd)

@@ -190,6 +190,16 @@ async def test_memory_limit_ends_the_container(client: Engine, shop: Shop) -> No
     assert state.error == "the program needed more memory than the container may have"
 
 
+async def test_probes_that_take_too_long_leave_no_processes(client: Engine, shop: Shop) -> None:
+    check = {"Test": ["CMD", "sleep", "2000"], "Interval": 1_000_000, "Timeout": 1_000_000, "Retries": 20}
+    found = await shop.create("sleep", "1000", Healthcheck=check)
+    events = await client.events(1, 0, {"container": [found], "event": ["health_status"]})
+    await client.start_container(found)
+    assert (await asyncio.wait_for(anext(events), 30)).Action == "health_status: unhealthy"
+    processes = (await client.top_container(found, "")).processes
+    assert len(processes) <= 3, processes  # the main one, the probe of now, one that is ending
+
+
 async def test_user_and_environment(client: Engine, shop: Shop) -> None:
     found, _ = await shop.run("sh", "-c", "id; echo $HOME; pwd", User="nobody", WorkingDir="/srv/made")
     assert split(await shop.logs(found))[0] == (
@@ -201,7 +211,7 @@ async def test_a_killed_worker_comes_back_with_files_logs_and_codes(make_worker:
     worker = make_worker()
     client: Engine = EngineClient(worker.socket)  # type: ignore[abstract]
     shop = Shop(client, IMAGE)
-    found = await up(client, shop, "sh", "-c", "echo kept > /file; echo up; sleep 1000")
+    found = await up(client, shop, "sh", "-c", "test -e /file || echo kept > /file; echo up; sleep 1000")
     await anext((await client.container_logs(found, t.LogOptions(stdout=True, follow=True))).body)
     worker.end(signal.SIGKILL)
     client = EngineClient(make_worker().socket)  # type: ignore[abstract]
