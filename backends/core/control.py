@@ -20,7 +20,7 @@ from backends.core.launch import Launcher
 from backends.core.lifecycle import Happening, Status
 from backends.core.links import parse_link
 from backends.core.registry import Registry
-from backends.core.signals import KILL, TERM, parse_signal
+from backends.core.signals import KILL, parse_signal
 from backends.core.specs import limits
 from backends.core.trees import remove_tree
 from backends.core.volumes import Volumes
@@ -89,7 +89,7 @@ class Control:
             process.signal(number)
         except ProcessLookupError:
             return
-        if container.status is Status.PAUSED and number in (KILL, TERM):
+        if container.status is Status.PAUSED and _ends(container, number):
             async with container.lock:
                 if container.status is Status.PAUSED:
                     await self._resume(container)
@@ -110,17 +110,15 @@ class Control:
         """Send a signal; a killing one waits for the exit, as Docker does. One that waits to be restarted gives up."""
         number = parse_signal(signal or "KILL")
         async with container.lock:
-            if container.status is Status.RESTARTING:
-                stop_signal = container.config.stop_signal
-                if number == KILL or not stop_signal or number == parse_signal(stop_signal):
-                    container.record.manually_stopped = True
-                    self._launcher.give_up(container)
-                return
-            if not container.alive:
+            if not container.running:
                 raise Conflict(f"container {container.id} is not running")
-            if number in (KILL, parse_signal(container.config.stop_signal or "TERM")):
+            if _ends(container, number):
                 container.record.manually_stopped = True
+                if container.status is Status.RESTARTING:
+                    self._launcher.give_up(container)
                 container.save()
+            if not container.alive:
+                return
         exited = container.wait("next-exit")
         await self._signal(container, number)
         if number == KILL and not await _within(exited, KILL_LIMIT):
@@ -308,6 +306,12 @@ def _runs(container: Container) -> Conflict:
     if container.status is Status.PAUSED:
         how = f"unpause and {how}"
     return Conflict(f'cannot remove container "{container.name}": container is {container.status}: {how}')
+
+
+def _ends(container: Container, number: int) -> bool:
+    """Whether a signal means the end: its next exit is no failure, and it is resumed. As in Docker any that may."""
+    stop = container.config.stop_signal
+    return number == KILL or not stop or number == parse_signal(stop)
 
 
 def _timeout(container: Container, asked: int | None) -> float | None:

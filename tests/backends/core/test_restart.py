@@ -107,6 +107,28 @@ async def test_a_container_between_two_runs_counts_as_running(core: CoreEngine, 
     assert [task.get_name() for task in core.context.tasks if task.get_name().startswith("restart")] == []
 
 
+@pytest.mark.parametrize(("stop_signal", "status"), [("", "exited"), ("SIGINT", "restarting")])
+async def test_what_a_signal_ends_stays_ended(core: CoreEngine, shop: Shop, stop_signal: str, status: str) -> None:
+    """Any signal is meant to end a container, unless it says by which one it is stopped."""
+    found = await shop.create("sleep", "100", StopSignal=stop_signal, host={"RestartPolicy": {"Name": "always"}})
+    await core.start_container(found)
+    core.registry.find(found).back_off = 60.0
+    waiting = await core.wait_container(found, "next-exit")
+    await core.kill_container(found, "HUP")
+    assert (await anext(waiting)).status_code == 129
+    assert (await core.inspect_container(found)).state.status == status
+
+
+@pytest.mark.parametrize(("stop_signal", "paused"), [("", False), ("SIGWINCH", False), ("SIGINT", True)])
+async def test_a_signal_resumes_what_it_is_to_end(core: CoreEngine, shop: Shop, stop_signal: str, paused: bool) -> None:
+    found = await shop.create("sleep", "100", StopSignal=stop_signal)
+    await core.start_container(found)
+    await core.pause_container(found)
+    await core.kill_container(found, "WINCH")
+    assert (await core.inspect_container(found)).state.paused is paused
+    await core.kill_container(found)
+
+
 async def test_stop_ends_a_restart_loop(core: CoreEngine, shop: Shop) -> None:
     found = await shop.create("sh", "-c", "exit 1", host={"RestartPolicy": {"Name": "always"}})
     assert await shop.finish(found) == 1
