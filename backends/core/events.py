@@ -46,7 +46,7 @@ class EventBus:
             timeNano=now,
         )
         self._history.append(event)
-        self._store.later(lambda: self._store.add_event(now, msgspec.json.encode(event)))
+        self._store.later(lambda: self._store.add_event(now, msgspec.json.encode(event), HISTORY))
         for queue in tuple(self._subscribers):
             if queue.full():
                 self._subscribers.discard(queue)  # it reads too slowly: its stream ends after what it has

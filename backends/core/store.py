@@ -175,15 +175,17 @@ class Store:
         row = self._db.execute(f"SELECT body FROM {table} WHERE id = ?", (key,)).fetchone()
         return None if row is None else msgspec.json.decode(row[0], type=kind)
 
-    def add_event(self, time: int, body: bytes) -> None:
-        """Append to the event history."""
-        self._db.execute("INSERT INTO event VALUES (?, ?)", (time, body))
+    def add_event(self, time: int, body: bytes, keep: int) -> None:
+        """Append to the event history; now and then all but the last ``keep`` are forgotten."""
+        number = self._db.execute("INSERT INTO event VALUES (?, ?)", (time, body)).lastrowid or 0
         self._writes += 1
+        if number % keep == 0:
+            self._db.execute("DELETE FROM event WHERE rowid <= ?", (number - keep,))
 
     def events(self, keep: int) -> list[bytes]:
-        """Return the last ``keep`` events, oldest first, and forget older ones."""
-        self._db.execute("DELETE FROM event WHERE rowid <= (SELECT max(rowid) FROM event) - ?", (keep,))
-        return [body for (body,) in self._db.execute("SELECT body FROM event ORDER BY rowid")]
+        """Return the last ``keep`` events, oldest first."""
+        newest = "SELECT rowid, body FROM event ORDER BY rowid DESC LIMIT ?"
+        return [body for (body,) in self._db.execute(f"SELECT body FROM ({newest}) ORDER BY rowid", (keep,))]
 
     def close(self) -> None:
         """Commit, checkpoint and unlock."""

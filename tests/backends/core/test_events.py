@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from backends.api import types as t
 from backends.api.errors import InvalidArgument
+from backends.core import events
 from backends.core.engine import CoreEngine
 from tests.backends.core.conftest import Shop
 
@@ -98,3 +100,14 @@ async def test_history_outlives_the_worker(make_engine: Callable[[], CoreEngine]
 
 async def test_until_in_the_past_ends_at_once(core: CoreEngine) -> None:
     assert [event async for event in await core.events(0, 1, {})] == []
+
+
+async def test_the_history_does_not_grow_for_ever(core: CoreEngine) -> None:
+    bus, store = core.context.events, core.context.store
+    for number in range(3 * events.HISTORY):
+        bus.emit("container", "x", str(number), {})
+    store.flush()
+    rows = store._db.execute("SELECT count(*) FROM event").fetchone()[0]
+    assert rows <= 2 * events.HISTORY
+    kept = [msgspec.json.decode(body, type=t.Event).Actor["ID"] for body in store.events(events.HISTORY)]
+    assert kept == [str(number) for number in range(2 * events.HISTORY, 3 * events.HISTORY)]
