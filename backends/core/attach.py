@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from backends.api.errors import InvalidArgument
 from backends.api.framing import STDERR, STDOUT, frame_header
@@ -76,6 +76,7 @@ class Attachment:
         self.stdin = stdin
         self._on_eof, self._on_close, self._on_detach = on_eof, on_close, on_detach
         self._scanner = DetachScanner(detach_keys) if tty and stdin is not None and detach_keys else None
+        self._past: Iterator[tuple[int, bytes]] = iter(())
         self._queue: deque[bytes] = deque()
         self._size = 0
         self._ended = False
@@ -89,6 +90,10 @@ class Attachment:
     def wants(self, stream: int) -> bool:
         """Tell whether the client asked for this stream."""
         return not self._ended and self._wanted.get(stream, False)
+
+    def precede(self, past: Iterator[tuple[int, bytes]]) -> None:
+        """Let (stream, output) be read before all that is offered; taken from ``past`` only as the client reads."""
+        self._past = past
 
     def offer(self, stream: int, data: bytes) -> None:
         """Queue output for the client, as a frame unless it is for a terminal. Much data is not copied for that."""
@@ -135,6 +140,8 @@ class Attachment:
 
     async def read(self) -> bytes:
         """Return the next output, framed unless a terminal; b"" at its end."""
+        if earlier := self._earlier():
+            return earlier
         while not self._queue:
             if self._ended:
                 return b""
@@ -150,6 +157,15 @@ class Attachment:
         self._size -= len(data)
         self._wake_producer()
         return data
+
+    def _earlier(self) -> bytes:
+        taken = bytearray()
+        for stream, data in self._past:
+            if self._wanted.get(stream, False):
+                taken += data if self.tty else frame_header(stream, len(data)) + data
+            if len(taken) >= MUCH:
+                break
+        return bytes(taken)
 
     async def write(self, data: bytes) -> None:
         """Send input to the program; dropped when the client did not attach to it, or the run it joined is over."""
@@ -174,6 +190,7 @@ class Attachment:
         if self.closed:
             return
         self.closed = True
+        self._past = iter(())
         self._queue.clear()
         self._size = 0
         self.end()

@@ -8,11 +8,12 @@ next run and end with it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from backends.api.framing import STDERR, STDOUT
 from backends.core.attach import Attachment
 from backends.core.clock import Clock, system_clock
-from backends.core.log import LineCutter, Log, Unwritten, pieces
+from backends.core.log import LineCutter, Log, Record, Unwritten, pieces
 from backends.core.stdin import StdinQueue
 
 logger = logging.getLogger(__name__)
@@ -131,10 +132,7 @@ class Hub:
 
     def _replay(self, attachment: Attachment) -> None:
         if self.log is not None:
-            for record in self.log.read(0, self.log.end):
-                if attachment.wants(record.stream):
-                    for piece in pieces(record.data):
-                        attachment.offer(record.stream, piece)
+            attachment.precede(_recorded(self.log.read(0, self.log.end)))
         if self.gap is not None and attachment.wants(self.gap[0]):
             attachment.offer(*self.gap)
         for stream, cutter in self._cutters.items():
@@ -155,3 +153,9 @@ class Hub:
             self._attachments.remove(attachment)
             if attachment.stdin is not None and self._stdin_once and not self.tty:
                 self.stdin.close()
+
+
+def _recorded(records: Iterator[Record]) -> Iterator[tuple[int, bytes]]:
+    for record in records:
+        for piece in pieces(record.data):
+            yield record.stream, piece

@@ -177,12 +177,16 @@ class Log:
             self._waiters.discard(waiter)
 
     def read(self, start: int, limit: int) -> Iterator[Record]:
-        """Yield the records from position ``start`` up to position ``limit``."""
+        """Yield the records from position ``start`` up to position ``limit``; none once the files are removed."""
         position = max(start, self.start)
         while position < limit:
             segment = next(segment for segment in self._segments if position < segment.end)
             stop = min(limit, segment.end)
-            with segment.path.open("rb", buffering=0) as file:
+            try:
+                file = segment.path.open("rb", buffering=0)
+            except FileNotFoundError:
+                return
+            with file:
                 yield from _forward(file.fileno(), position, stop, segment.start)
             position = max(stop, self.start)
 

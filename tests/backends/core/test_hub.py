@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,30 @@ def test_replay_and_stream_together_lose_and_repeat_nothing(
     out, err = split(asyncio.run(run()))
     assert out == b"".join(chunk for stream, chunk in writes if stream == 1)
     assert err == b"".join(chunk for stream, chunk in writes if stream == 2)
+
+
+async def test_a_long_past_is_read_as_it_is_taken(hub: Hub) -> None:
+    lines = [b"%d" % number + b"x" * 1000 + b"\n" for number in range(10_000)]
+    for line in lines:
+        await hub.append(1, line)
+    client = listen(hub, logs=True)
+    tracemalloc.start()
+    first = await client.read()
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 1 << 20
+    await hub.append(1, b"after\n")
+    hub.end_run()
+    assert split(first + await read_all(client))[0] == b"".join(lines) + b"after\n"
+
+
+async def test_the_past_ends_with_its_file(hub: Hub) -> None:
+    await hub.append(1, b"gone\n")
+    client = listen(hub, logs=True)
+    hub.close()
+    assert hub.log is not None
+    hub.log.path.unlink()
+    assert await read_all(client) == b""
 
 
 async def test_slow_client_holds_the_program_back_and_a_dead_one_does_not(hub: Hub) -> None:
