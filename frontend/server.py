@@ -199,7 +199,9 @@ class HijackProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self.url, _, query = self.url.partition(b"?")  # the parser of URLs counts with 16 bits
         super().on_headers_complete()
+        self.scope["query_string"] = query
         if self._takeover is not None:
             self._takeover.cycle = self.cycle
 

@@ -140,6 +140,17 @@ async def test_other_requests_split_anywhere(site: Site, peer: Peer) -> None:
         wire.close()
 
 
+async def test_a_query_as_long_as_a_head_may_be(site: Site, peer: Peer) -> None:
+    """dockerode repeats the body in the query."""
+    target = f"/containers/create?name=c&Env={'x' * 900_000}"
+    answer = await site.call("POST", target, {"Image": "cat"})
+    assert (answer.status, peer.containers[answer.json["Id"]].name) == (201, "c")
+    wire = await site.connect()
+    await wire.send(request("POST", ATTACH.format(answer.json["Id"]) + "&x=" + "x" * 70_000, headers=UPGRADE) + b"in")
+    assert (await wire.head())[0] == 101
+    assert await wire.exactly(10) == frame(1, b"in")
+
+
 # -- both directions and their ends
 
 
