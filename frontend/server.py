@@ -11,6 +11,7 @@ What clients do to a connection that may be taken over (``POST …/attach``, ``P
   parser is fed exactly one request and the rest is kept;
 - they may close their sending side at once and still want all of the output.
 The parser would skip the body of a request with an Upgrade header, so that header's name is masked before it is fed.
+On any request but these and a websocket's the header means nothing: its body is read, and the connection goes on.
 Any other request's end of file means that the client is gone, unless it can be seen (on a Unix socket) to have closed
 its sending side only.
 """
@@ -23,9 +24,11 @@ import logging
 import re
 import signal
 import socket
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -44,6 +47,8 @@ _HEAD_TOO_LARGE = (
 _MAY_BE_TAKEN = re.compile(rb"POST [^ ]*/(?:containers/[^/ ?]+/attach|exec/[^/ ?]+/start)[? ]")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _MASKED = b"x-sockerless-upgrade"
+_SWITCHES = re.compile(r"(?:/v[0-9.]+)?/(?:containers/.+/attach/ws|session|grpc)")
+_FRAMING = (b"content-length", b"transfer-encoding")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
@@ -69,7 +74,7 @@ class Takeover:
 
     def raw(self, head: bytes) -> ByteStream:
         """The same with a head that is sent as it is."""
-        return self._connection.hijack(head)
+        return self._connection.hijack(self.cycle, head)
 
     @property
     def offered(self) -> bool:
@@ -89,7 +94,7 @@ class Takeover:
 
     def break_off(self) -> None:
         """Close the connection as it is: the client sees that the answer is not complete."""
-        self._connection.break_off()
+        self._connection.break_off(self.cycle)
 
     @property
     def socket(self) -> socket.socket:
@@ -104,6 +109,7 @@ class HijackProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_head = False
+        self._resuming = False  # the head that is fed was read before
         self._head_size = 0
         self._head = b""  # of a request that may turn out to be one of those above
         self._between = True  # no request is half received
@@ -112,7 +118,7 @@ class HijackProtocol(HttpToolsProtocol):
         self._owed = 0  # bytes of the body still to come, -1 = until the parser says so
         self._chunks = Chunks()
         self._ended = False
-        self._takeover: Takeover | None = None
+        self._requests: deque[Takeover] = deque()  # not yet answered; the first of them is being served
 
     # -- receiving
 
@@ -147,8 +153,11 @@ class HijackProtocol(HttpToolsProtocol):
         head, rest = data[: end - 2], data[end:]
         self._between = False
         self._feed(_UPGRADE.sub(b"\r\n" + _MASKED + b":", head) + b"\r\n")
-        if self.transport.is_closing():  # refused: a length may have more digits than can be read
-            return
+        if not self.transport.is_closing():  # refused: a length may have more digits than can be read
+            self._stop_behind(head, rest)
+
+    def _stop_behind(self, head: bytes, rest: bytes) -> None:
+        """``head`` was fed; of ``rest`` its body is."""
         self._raw = True
         if _CHUNKED.search(head):
             self._owed, self._chunks = -1, Chunks()
@@ -173,13 +182,42 @@ class HijackProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _feed(self, data: bytes) -> None:
-        if not data or self.transport.is_closing():
-            return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        size = len(data)
+        while data and not self.transport.is_closing():
+            try:
+                self.parser.feed_data(data)
+                data = b""
+            except httptools.HttpParserUpgrade as stop:
+                data = self._upgrade(data[stop.args[0] :])
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
         if self._in_head:
-            self._head_size += len(data)
+            self._head_size += size
             if self._head_size > LARGEST_HEAD and not self.transport.is_closing():
                 self._refuse_head()
+
+    def _upgrade(self, rest: bytes) -> bytes:
+        """The parser takes a head that asks to upgrade for a whole request. Where nothing switches, another reads on.
+
+        Returns what is left to feed of ``rest``.
+        """
+        if _SWITCHES.fullmatch(self.scope["path"]):
+            self.cycle.keep_alive = False
+            self._complete()
+            self._raw = True
+            self._keep(rest)
+            return b""
+        framing = b"".join(b"%s: %s\r\n" % pair for pair in self.headers if pair[0] in _FRAMING)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._resuming = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % framing)
+        self._resuming = False
+        if not _MAY_BE_TAKEN.match(b"%s %s " % (self.scope["method"].encode(), self.url)):
+            return rest
+        self._stop_behind(b"\r\n" + framing, rest)
+        return b""
 
     def _refuse_head(self) -> None:
         """What Go's server answers: nothing of a head is kept beyond its limit."""
@@ -189,29 +227,45 @@ class HijackProtocol(HttpToolsProtocol):
     # -- the parser's callbacks
 
     def on_message_begin(self) -> None:
+        if self._resuming:
+            return
         super().on_message_begin()
         self._between, self._in_head, self._head_size = False, True, 0
-        self._takeover = Takeover(self)
-        self.scope["extensions"] = {EXTENSION: self._takeover}  # type: ignore[dict-item]
+        self.scope["extensions"] = {EXTENSION: Takeover(self)}  # type: ignore[dict-item]
+
+    def on_url(self, url: bytes) -> None:
+        if not self._resuming:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(b"upgrade" if name == _MASKED else name, value)
+        if not self._resuming:
+            super().on_header(b"upgrade" if name == _MASKED else name, value)
 
     def on_headers_complete(self) -> None:
+        if self._resuming:
+            return
         self._in_head = False
         self.url, _, query = self.url.partition(b"?")  # the parser of URLs counts with 16 bits
         super().on_headers_complete()
         self.scope["query_string"] = query
-        if self._takeover is not None:
-            self._takeover.cycle = self.cycle
+        takeover: Takeover = self.scope["extensions"][EXTENSION]  # type: ignore[assignment]
+        takeover.cycle = self.cycle
+        self._requests.append(takeover)
 
     def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            self._complete()
+
+    def _complete(self) -> None:
         super().on_message_complete()
         self._between, self._owed = True, 0
 
     def on_response_complete(self) -> None:
+        self._requests.popleft()
         super().on_response_complete()
-        if self._ended and not self.pipeline:
+        if self._requests:
+            return
+        if self._ended:
             self.transport.close()
         elif self._raw and not self.transport.is_closing():
             self._raw, kept = False, bytes(self._kept)
@@ -219,15 +273,10 @@ class HijackProtocol(HttpToolsProtocol):
             if kept:
                 self.data_received(kept)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """An Upgrade that nobody offers: the request is answered as it is, what follows it means nothing."""
-        self.cycle.keep_alive = False
-        self._raw = True
-
     # -- the end
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        busy = self.cycle is not None and not self.cycle.response_complete and self._between
+        busy = self._requests and self._between
         if not busy or not (self._raw or self._half_closed()):
             return None
         self._ended = True
@@ -244,19 +293,23 @@ class HijackProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         hangup_watch().remove(self._descriptor, self._hung_up)
-        if self._takeover is not None and self._takeover.task is not None and not self.cycle.response_complete:
-            self._takeover.task.cancel()
+        for request in self._requests:
+            request.cycle.disconnected = True
+            request.cycle.message_event.set()
+            if request.task is not None:
+                request.task.cancel()
         super().connection_lost(exc)
 
-    def break_off(self) -> None:
+    def break_off(self, cycle: Any) -> None:
         """See :class:`Takeover`."""
-        self.cycle.disconnected = True  # or uvicorn reports once more that the answer is not complete
+        cycle.disconnected = True  # or uvicorn reports once more that the answer is not complete
         self.transport.close()
 
     @property
     def unanswered(self) -> asyncio.Task[Any] | None:
         """What works on a request whose answer has not begun."""
-        return None if self._takeover is None or self.cycle.response_started else self._takeover.task
+        serving = self._requests[0] if self._requests else None
+        return None if serving is None or serving.cycle.response_started else serving.task
 
     # -- answers as they are
 
@@ -284,9 +337,8 @@ class HijackProtocol(HttpToolsProtocol):
 
     # -- handing over
 
-    def hijack(self, head: bytes) -> ByteStream:
+    def hijack(self, cycle: Any, head: bytes) -> ByteStream:
         """See :class:`Takeover`."""
-        cycle = self.cycle
         if self.transport.is_closing() or cycle.response_started or cycle.disconnected:
             raise ConnectionResetError("the connection is gone or was answered")
         cycle.disconnected = True  # what the application still sends as ASGI goes nowhere

@@ -316,6 +316,43 @@ async def test_an_upgrade_that_nobody_offers(site: Site) -> None:
     assert await wire.rest() == b""
 
 
+@pytest.mark.parametrize("upgrade", ["tcp", "h2c", "websocket"])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_an_upgrade_of_any_other_request_means_nothing(
+    site: Site, peer: Peer, upgrade: str, chunked: bool
+) -> None:
+    """Its body is read, and the connection serves on, however it comes in."""
+    asking = {"Connection": "Upgrade", "Upgrade": upgrade}
+    put = "/containers/c/archive?path=/x"
+    framed = request("PUT", put, headers=asking | {"Transfer-Encoding": "chunked"}) + b"3\r\nabc\r\n0\r\n\r\n"
+    first = framed if chunked else request("PUT", put, b"abc", asking)
+    sent = first + request("GET", "/_ping", headers=asking) + request("GET", "/_ping")
+    for cut in (1, 40, len(first) - 7, len(first) - 2, len(first), len(first) + 30):
+        peer.uploaded = b""
+        wire = await site.connect()
+        await wire.send(sent[:cut])
+        await wire.flushed()
+        await wire.send(sent[cut:])
+        assert ((await wire.answer()).status, peer.uploaded) == (200, b"abc")
+        assert [(await wire.answer()).body for _ in range(2)] == [b"OK", b"OK"]
+        wire.close()
+
+
+async def test_upgrades_without_end(site: Site) -> None:
+    wire = await site.connect()
+    await wire.send(request("GET", "/_ping", headers=UPGRADE) * 600)
+    assert {(await wire.answer()).body for _ in range(600)} == {b"OK"}
+
+
+async def test_a_connection_that_is_taken_by_the_second_of_two_requests(site: Site, peer: Peer) -> None:
+    identity = await execution(peer, "cat")
+    wire = await site.connect()
+    await wire.send(request("GET", "/_ping") + request("POST", f"/exec/{identity}/start", {}, UPGRADE) + b"input")
+    assert (await wire.answer()).body == b"OK"
+    assert (await wire.head())[0] == 101
+    assert await wire.exactly(13) == frame(1, b"input")
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -354,6 +391,16 @@ async def test_who_waits_and_goes_away_cancels(site: Site, peer: Peer) -> None:
     assert (await wire.head())[0] == 200
     wire.close()
     await asyncio.wait_for(peer.cancelled.wait(), 5)
+
+
+async def test_who_goes_away_with_another_request_waiting_cancels(site: Site, peer: Peer) -> None:
+    wire = await site.connect()
+    waiting = request("POST", f"/containers/{await container(peer, 'hang')}/wait")
+    await wire.send(waiting + request("GET", "/_ping"))
+    assert (await wire.head())[0] == 200
+    wire.close()
+    await asyncio.wait_for(peer.cancelled.wait(), 5)
+    await site.calm()
 
 
 async def test_who_half_closes_still_gets_the_answer(site: Site, peer: Peer) -> None:
