@@ -12,8 +12,8 @@ What clients do to a connection that may be taken over (``POST …/attach``, ``P
 - they may close their sending side at once and still want all of the output.
 The parser would skip the body of a request with an Upgrade header, so that header's name is masked before it is fed.
 On any request but these and a websocket's the header means nothing: its body is read, and the connection goes on.
-Any other request's end of file means that the client is gone, unless it can be seen (on a Unix socket) to have closed
-its sending side only.
+Any other client may half-close as well. One that is gone altogether shows at once on a Unix socket; on TCP its kernel
+tells it to the next byte or, within two minutes, to a keep-alive probe.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ _MAY_BE_TAKEN = re.compile(rb"POST [^ ]*/(?:containers/[^/ ?]+/attach|exec/[^/ ?
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _MASKED = b"x-sockerless-upgrade"
 _SWITCHES = re.compile(r"(?:/v[0-9.]+)?/(?:containers/.+/attach/ws|session|grpc)")
+_PROBES = (  # as Go's servers have them
+    ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 15),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 15),
+)
 _FRAMING = (b"content-length", b"transfer-encoding")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
@@ -124,7 +129,11 @@ class HijackProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._descriptor: int = transport.get_extra_info("socket").fileno()
+        connection = transport.get_extra_info("socket")
+        self._descriptor: int = connection.fileno()
+        if connection.family != socket.AF_UNIX:
+            for option, value in _PROBES:
+                connection.setsockopt(*option, value)
         hangup_watch().add(self._descriptor, self._hung_up)
 
     def data_received(self, data: bytes) -> None:
@@ -277,14 +286,10 @@ class HijackProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         busy = self._requests and self._between
-        if not busy or not (self._raw or self._half_closed()):
+        if not busy or not (self._raw or not hung_up(self._descriptor)):
             return None
         self._ended = True
         return True
-
-    def _half_closed(self) -> bool:
-        unix = self.transport.get_extra_info("socket").family == socket.AF_UNIX
-        return unix and not hung_up(self._descriptor)
 
     def _hung_up(self) -> None:
         """The client is gone altogether; while its data is not read its end would go unseen."""

@@ -497,6 +497,11 @@ async def tcp(peer: Peer, tmp_path: Path) -> AsyncIterator[Wire]:
         connection.close()
 
 
+def reset(wire: Wire) -> None:
+    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    wire.close()
+
+
 async def test_half_close_over_tcp(tcp: Wire, peer: Peer) -> None:
     await tcp.send(request("POST", ATTACH.format(await container(peer, "late")), headers=UPGRADE))
     tcp.end()
@@ -504,9 +509,25 @@ async def test_half_close_over_tcp(tcp: Wire, peer: Peer) -> None:
     assert await tcp.rest() == frame(1, b"late\n")
 
 
+async def test_an_answer_after_a_half_close_over_tcp(tcp: Wire, peer: Peer) -> None:
+    await tcp.send(request("POST", f"/containers/{await container(peer, 'hang')}/wait"))
+    tcp.end()
+    assert (await tcp.head())[0] == 200
+    peer.exits.put_nowait(t.ExitResult(status_code=3))
+    assert await tcp.chunk() == b'{"StatusCode":3}\n'
+    assert await tcp.rest() == b"0\r\n\r\n"
+
+
+async def test_a_reset_after_a_half_close_over_tcp(tcp: Wire, peer: Peer) -> None:
+    await tcp.send(request("POST", f"/containers/{await container(peer, 'hang')}/wait"))
+    tcp.end()
+    assert (await tcp.head())[0] == 200
+    reset(tcp)
+    await asyncio.wait_for(peer.cancelled.wait(), 5)
+
+
 async def test_a_reset_over_tcp(tcp: Wire, peer: Peer) -> None:
     await tcp.send(request("POST", ATTACH.format(await container(peer, "hang")), headers=UPGRADE))
     assert (await tcp.head())[0] == 101
-    tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-    tcp.close()
+    reset(tcp)
     await finished(peer)
