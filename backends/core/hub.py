@@ -54,7 +54,7 @@ class Hub:
     def attach(
         self, *, stdin: bool, stdout: bool, stderr: bool, logs: bool, stream: bool, detach_keys: bytes = b""
     ) -> Attachment:
-        """Register a client. ``logs`` replays what was recorded; without ``stream`` nothing follows."""
+        """Register a client. ``logs`` replays what was recorded; without ``stream``, or any stream, nothing follows."""
         attachment = Attachment(
             tty=self.tty,
             stdout=stdout,
@@ -66,7 +66,7 @@ class Hub:
         )
         if logs:
             self._replay(attachment)
-        if stream:
+        if stream and (stdout or stderr or attachment.stdin is not None):
             self._attachments.append(attachment)
         else:
             attachment.end()

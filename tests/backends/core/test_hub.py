@@ -39,6 +39,12 @@ async def test_all_clients_get_all_output_of_the_run_they_joined(hub: Hub) -> No
     assert split(await read_all(late)) == (b"", b"two\n")
 
 
+@pytest.mark.parametrize(("stdin", "stream"), [(False, True), (True, False)])
+async def test_who_wants_no_stream_is_not_kept_waiting(hub: Hub, stdin: bool, stream: bool) -> None:
+    client = hub.attach(stdin=stdin, stdout=False, stderr=False, logs=True, stream=stream)
+    assert (await read_all(client), hub.attached) == (b"", 0)
+
+
 @given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(min_size=1, max_size=30)), max_size=25), st.data())
 def test_replay_and_stream_together_lose_and_repeat_nothing(
     tmp_path_factory: object, writes: list[tuple[int, bytes]], data: st.DataObject
