@@ -42,21 +42,14 @@ class Builds(Area):
             raise Unsupported("squashing is not supported: it needs an experimental engine")
         if req.text("outputs"):
             raise Unsupported(f"outputs need BuildKit. {_BUILDKIT}")
-        kind = (req.get_header("content-type") or "application/x-tar").partition(";")[0].strip()
-        if not req.text("remote") and kind not in ("application/x-tar", "application/tar", "application/octet-stream"):
-            raise BadRequest(f"Content-Type {kind} is not application/x-tar")
+        _check(req)
         progress = await Progress.begin(self.engine.build_image(req.upload(), _request(req)))
         resp.content_type = "application/json"
         resp.stream = Body(progress)
 
     async def on_post_prune(self, req: Request, resp: Response) -> None:
         """What RUN --mount=type=cache has kept. Steps are images, and pruned as such."""
-        keep = t.KeepCache(
-            reserved_space=_bytes(req, "keep-storage" if req.version < (1, 48) else "reserved-space"),
-            max_used_space=_bytes(req, "max-used-space"),
-            min_free_space=_bytes(req, "min-free-space"),
-        )
-        pruned = await finish(self.engine.prune_builds(req.filters("build/prune"), req.flag("all"), keep))
+        pruned = await finish(self.engine.prune_builds(req.filters("build/prune"), req.flag("all"), _kept(req)))
         reply(resp, {"CachesDeleted": pruned.deleted or None, "SpaceReclaimed": pruned.space_reclaimed})
 
     async def on_post_commit(self, req: Request, resp: Response) -> None:
@@ -71,6 +64,28 @@ class Builds(Area):
             config=await req.body(COMMIT),
         )
         reply(resp, {"Id": await finish(self.engine.commit_container(req.text("container"), request))}, 201)
+
+
+def _check(req: Request) -> None:
+    """BadRequest for what the engine refuses on Linux. It does not look at the body's Content-Type."""
+    version, isolation = req.text("version"), req.text("isolation")
+    if version not in ("", "1"):
+        raise BadRequest(f'invalid version "{version}"')
+    if req.text("securityopt"):
+        raise BadRequest("security options are not supported on linux")
+    if isolation.lower() not in ("", "default"):
+        raise BadRequest(f'unsupported isolation: "{isolation}"')
+
+
+def _kept(req: Request) -> t.KeepCache:
+    """Since API 1.48 there are three limits; the older name of the first still counts where it has none."""
+    if req.version < (1, 48):
+        return t.KeepCache(reserved_space=_bytes(req, "keep-storage"))
+    return t.KeepCache(
+        reserved_space=_bytes(req, "reserved-space") or _bytes(req, "keep-storage"),
+        max_used_space=_bytes(req, "max-used-space"),
+        min_free_space=_bytes(req, "min-free-space"),
+    )
 
 
 def _bytes(req: Request, name: str) -> int:

@@ -98,6 +98,15 @@ async def test_head_of_ping_has_no_body_on_a_kept_connection(site: Site) -> None
         ("GET", "/volumes/a/b", 404, "get a/b: no such volume"),
         ("POST", "/build?version=2", 501, None),
         ("POST", "/build?buildargs=x", 400, None),
+        ("POST", "/build?version=3", 400, 'invalid version "3"'),
+        ("POST", "/build?securityopt=%5B%22seccomp=x%22%5D", 400, "security options are not supported on linux"),
+        ("POST", "/build?isolation=hyperv", 400, 'unsupported isolation: "hyperv"'),
+        (
+            "POST",
+            "/build/prune?keep-storage=x",
+            400,
+            'keep-storage is in bytes and expects an integer, got x: strconv.Atoi: parsing "x": invalid syntax',
+        ),
         ("POST", "/commit?container=nosuch", 404, "No such container: nosuch"),
         ("GET", "/images/get?names=a&names=b", 501, "saving a, b is not supported"),
         ("POST", "/images/create?fromSrc=http://x/", 501, None),
@@ -440,7 +449,15 @@ async def test_load_and_prune(site: Site, peer: Peer) -> None:
     await site.call("POST", f"/build/prune?{sizes}")
     assert peer.seen["prune_builds"] == t.KeepCache(reserved_space=1, max_used_space=2, min_free_space=3)
     await site.call("POST", f"/v1.47/build/prune?{sizes}")
-    assert peer.seen["prune_builds"].reserved_space == 4
+    assert peer.seen["prune_builds"] == t.KeepCache(reserved_space=4)
+    await site.call("POST", "/build/prune?keep-storage=4&max-used-space=2")
+    assert peer.seen["prune_builds"] == t.KeepCache(reserved_space=4, max_used_space=2)
+
+
+@pytest.mark.parametrize("kind", ["application/tar", "application/gzip", "text/plain", "; ;", None])
+async def test_a_context_of_any_content_type(site: Site, peer: Peer, kind: str | None) -> None:
+    answer = await site.call("POST", "/build?isolation=Default", b"context", {"Content-Type": kind} if kind else {})
+    assert (answer.status, peer.uploaded) == (200, b"context")
 
 
 async def test_build_and_commit(site: Site, peer: Peer) -> None:
