@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
-from backends.api.errors import InvalidArgument
 from backends.api.types import Event, Filters
 from backends.core.clock import SECOND, Clock, system_clock
 from backends.core.filters import labels_match
@@ -17,10 +16,6 @@ from backends.core.store import Store
 
 HISTORY = 1000
 QUEUE = 10_000
-_KEYS = {
-    "type", "event", "container", "image", "label", "volume", "network", "daemon", "scope", "plugin", "node",
-    "service", "secret", "config",
-}  # fmt: skip
 
 
 class EventBus:
@@ -94,10 +89,7 @@ class EventBus:
 
 
 def event_filter(filters: Filters) -> Callable[[Event], bool]:
-    """Return the predicate of a filter map; InvalidArgument for a key that events do not have."""
-    for key in filters:
-        if key not in _KEYS:
-            raise InvalidArgument(f"invalid filter '{key}'")
+    """Return the predicate of a filter map. A key that events do not have does nothing, as in Docker."""
 
     def matches(event: Event) -> bool:
         attributes: dict[str, str] = event.Actor["Attributes"]
