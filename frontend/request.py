@@ -10,7 +10,7 @@ import falcon.asgi
 
 from frontend.server import EXTENSION, Takeover
 from frontend.wire import filters, query, timestamps
-from frontend.wire.bodies import parse_body
+from frontend.wire.bodies import NO_BODY, parse_body
 from frontend.wire.errors import BadRequest
 from frontend.wire.shapes import Shape
 from frontend.wire.versions import NEWEST, Version
@@ -59,10 +59,10 @@ class Request(falcon.asgi.Request):
         return parse_body(await self.raw_body(), self.get_header("content-type"), shape)
 
     async def object(self, shape: Shape) -> dict[str, Any]:
-        """The JSON body of an endpoint that cannot do without."""
+        """The JSON body of an endpoint that cannot do without. To the others no body is the same as ``{}``."""
         found = await self.body(shape)
         if found is None:
-            raise BadRequest("invalid JSON: got EOF while reading request body")
+            raise BadRequest(NO_BODY)
         return found
 
     async def raw_body(self) -> bytes:

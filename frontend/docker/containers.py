@@ -60,7 +60,7 @@ class Containers(Area):
 
     async def on_post_update(self, req: Request, resp: Response, ref: str) -> None:
         """Resources and restart policy; {Warnings}."""
-        changes = await req.object(UPDATE_CONTAINER)
+        changes = await req.body(UPDATE_CONTAINER) or {}
         reply(resp, {"Warnings": await finish(self.engine.update_container(ref, changes)) or None})
 
     async def on_get_top(self, req: Request, resp: Response, ref: str) -> None:

@@ -21,7 +21,7 @@ class Execs(Area):
 
     async def on_post_create(self, req: Request, resp: Response, ref: str) -> None:
         """201 {Id}."""
-        request = exec_request(await req.object(CREATE_EXEC))
+        request = exec_request(await req.body(CREATE_EXEC) or {})
         reply(resp, {"Id": await finish(self.engine.create_exec(ref, request))}, 201)
 
     async def on_post_start(self, req: Request, resp: Response, exec_id: str) -> None:

@@ -27,7 +27,7 @@ class Networks(Area):
 
     async def on_post_create(self, req: Request, resp: Response) -> None:
         """201 {Id, Warning}."""
-        request = without_nulls(await req.object(CREATE_NETWORK))
+        request = without_nulls(await req.body(CREATE_NETWORK) or {})
         created = await finish(self.engine.create_network(request))
         reply(resp, {"Id": created.id, "Warning": " ".join(created.warnings)}, 201)
 
@@ -50,14 +50,14 @@ class Networks(Area):
 
     async def on_post_connect(self, req: Request, resp: Response, ref: str) -> None:
         """200."""
-        body = await req.object(CONNECT_NETWORK)
+        body = await req.body(CONNECT_NETWORK) or {}
         container = body.get("Container") or ""
         config = without_nulls(body.get("EndpointConfig") or {})
         await finish(self.engine.connect_network(ref, container, config))
 
     async def on_post_disconnect(self, req: Request, resp: Response, ref: str) -> None:
         """200."""
-        body = await req.object(DISCONNECT_NETWORK)
+        body = await req.body(DISCONNECT_NETWORK) or {}
         await finish(self.engine.disconnect_network(ref, body.get("Container") or "", bool(body.get("Force"))))
 
     async def on_post_prune(self, req: Request, resp: Response) -> None:

@@ -21,7 +21,7 @@ class Volumes(Area):
 
     async def on_post_create(self, req: Request, resp: Response) -> None:
         """201 and the volume; the one that is there when the name is taken."""
-        request = without_nulls(await req.object(CREATE_VOLUME))
+        request = without_nulls(await req.body(CREATE_VOLUME) or {})
         if "ClusterVolumeSpec" in request:
             raise Unavailable(NO_MANAGER)
         reply(resp, await finish(self.engine.create_volume(request)), 201)

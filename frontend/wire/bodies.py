@@ -143,6 +143,7 @@ CREATE_VOLUME = record(
 )
 AUTH = record("AuthConfig", **fields_of(string, "username password email serveraddress identitytoken registrytoken"))
 
+NO_BODY = "invalid JSON: got EOF while reading request body"
 _decode = msgspec.json.Decoder().decode
 
 
@@ -157,9 +158,11 @@ def parse_body(data: bytes, content_type: str | None, shape: Shape) -> dict[str,
         raise BadRequest(_go_error(data, str(error))) from error
     except RecursionError as error:
         raise BadRequest("invalid JSON: exceeded max depth") from error
-    if decoded is not None and not isinstance(decoded, dict):
+    if decoded is None:
+        return {}
+    if not isinstance(decoded, dict):
         raise BadRequest("invalid JSON: json: cannot unmarshal value into Go value of type object")
-    result: dict[str, Any] | None = shape(decoded, "")
+    result: dict[str, Any] = shape(decoded, "")
     return result
 
 
@@ -172,6 +175,8 @@ def _check_type(content_type: str) -> None:
 
 
 def _go_error(data: bytes, message: str) -> str:
+    if not data.strip():
+        return NO_BODY
     if "truncated" in message:
         return "invalid JSON: unexpected EOF"
     if "trailing" in message:

@@ -184,6 +184,8 @@ CREATE = "/v1.44/containers/create"
         (b'{"Image":', "application/json", "invalid JSON: unexpected EOF"),
         (b'{"Image":"x"} 1', "application/json", "unexpected content after JSON"),
         (b"", "application/json", "invalid JSON: got EOF while reading request body"),
+        (b" ", "application/json", "invalid JSON: got EOF while reading request body"),
+        (b"null", "application/json", "config cannot be empty in order to create a container"),
         (b"{}", "application/json", "config cannot be empty in order to create a container"),
         (b'{"HostConfig":{}}', "application/json", "config cannot be empty in order to create a container"),
         (
@@ -202,6 +204,16 @@ async def test_bodies_that_are_refused(site: Site, body: bytes, kind: str, messa
     path = CREATE.replace("1.44", "1.43")
     answer = await site.call("POST", path, body, {"Content-Type": kind} if kind else {})
     assert (answer.status, answer.message) == (400, message)
+
+
+async def test_no_body_is_an_empty_object(site: Site, peer: Peer) -> None:
+    await create(site)
+    assert (await site.call("POST", "/networks/create")).status == 201
+    assert peer.seen["network"] == {}
+    assert (await site.call("POST", "/networks/n/connect")).status == 200
+    assert peer.seen["connect"] == ("n", "", {})
+    assert (await site.call("POST", "/containers/c/update")).status == 200
+    assert (await site.call("POST", "/containers/c/exec")).message == "No exec command specified"
 
 
 async def test_create_takes_keys_in_any_case_and_keeps_what_it_does_not_know(site: Site, peer: Peer) -> None:

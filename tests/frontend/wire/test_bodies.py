@@ -33,7 +33,9 @@ def refused(value: Any, shape: Shape = CREATE_CONTAINER) -> str:
 
 def test_a_body_may_be_missing() -> None:
     assert parse_body(b"", None, CREATE_CONTAINER) is None
-    assert parse_body(b"null", JSON, CREATE_CONTAINER) is None
+    assert parse_body(b"null", JSON, CREATE_CONTAINER) == {}
+    with pytest.raises(BadRequest, match=r"^invalid JSON: got EOF while reading request body$"):
+        parse_body(b" \n", JSON, CREATE_CONTAINER)
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, ANY_JSON)))
