@@ -42,7 +42,7 @@ class Endpoints:
             raise InvalidArgument(f"conflicting options: cannot attach to other networks in {mode} network mode")
         wanted.setdefault(main, {})
         found = {name: self._record(name, body) for name, body in wanted.items()}
-        if mac and not found[main].wanted_mac:
+        if mac and main not in ("host", "none") and not found[main].wanted_mac:
             found[main].wanted_mac = _checked_mac(main, mac)
         return found
 

@@ -8,7 +8,7 @@ from backends.api import types as t
 from backends.core.clock import rfc3339
 from backends.core.container import Container
 from backends.core.lifecycle import Status
-from backends.core.records import EndpointRecord, HealthRecord, MountRecord
+from backends.core.records import ContainerRecord, EndpointRecord, HealthRecord, MountRecord
 from backends.core.validate import parse_port
 
 
@@ -27,7 +27,7 @@ def render(
         args=record.args,
         state=state(container),
         image=record.image,
-        config=record.config,
+        config=config(record),
         host_config={**record.host_config, "Links": links},
         network_settings=network_settings(container),
         mounts=[mount(entry) for entry in record.mounts if entry.listed],
@@ -42,6 +42,16 @@ def render(
         size_rw=sizes[0] if sizes else None,
         size_root_fs=sizes[1] if sizes else None,
     )
+
+
+def config(record: ContainerRecord) -> t.Json:
+    """Docker's Config. The MAC address in it is the one that was asked for on the main network."""
+    mode = record.host_config["NetworkMode"]
+    for name, place in record.endpoints.items():
+        main = mode in (name, place.network_id) or len(record.endpoints) == 1
+        if main and place.wanted_mac:
+            return {**record.config, "MacAddress": place.wanted_mac}
+    return record.config
 
 
 def state(container: Container) -> t.State:

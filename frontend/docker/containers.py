@@ -8,8 +8,10 @@ from falcon.asgi import Response
 
 from backends.api import types as t
 from frontend.docker.answers import Area, Body, finish, reply
+from frontend.docker.macs import place_mac
 from frontend.docker.render import render_container
 from frontend.request import Request
+from frontend.wire import newer
 from frontend.wire.bodies import CREATE_CONTAINER, UPDATE_CONTAINER
 from frontend.wire.errors import BadRequest
 from frontend.wire.versions import Version
@@ -20,12 +22,15 @@ class Containers(Area):
 
     async def on_post_create(self, req: Request, resp: Response) -> None:
         """201 {Id, Warnings}."""
-        request = create_request(await req.object(CREATE_CONTAINER), req.text("name"), req.text("platform"))
+        body = await req.object(CREATE_CONTAINER)
+        newer.leave_out(body, req.version, newer.CREATE_CONTAINER)
+        request = create_request(body, req.text("name"), req.text("platform") if req.version >= (1, 41) else "")
         check_endpoints(request, req.version)
         if req.version < (1, 40):
             _share_ipc(request.host_config)
+        warnings = place_mac(request, req.version)
         created = await finish(self.engine.create_container(request))
-        reply(resp, {"Id": created.id, "Warnings": created.warnings}, 201)
+        reply(resp, {"Id": created.id, "Warnings": [*warnings, *created.warnings]}, 201)
 
     async def on_get_list(self, req: Request, resp: Response) -> None:
         """Running containers, or with ``all`` (or a limit) every one, newest first."""
@@ -61,6 +66,7 @@ class Containers(Area):
     async def on_post_update(self, req: Request, resp: Response, ref: str) -> None:
         """Resources and restart policy; {Warnings}."""
         changes = await req.body(UPDATE_CONTAINER) or {}
+        newer.leave_out(changes, req.version, newer.UPDATE_CONTAINER)
         reply(resp, {"Warnings": await finish(self.engine.update_container(ref, changes)) or None})
 
     async def on_get_top(self, req: Request, resp: Response, ref: str) -> None:
@@ -96,7 +102,10 @@ def _share_ipc(host_config: dict[str, Any]) -> None:
 
 
 def check_endpoints(request: t.CreateContainer, version: Version) -> None:
-    """Before API 1.44 a container is created on one network."""
+    """Before API 1.44 a container is created on one network. Raises BadRequest."""
     endpoints = request.networking_config.get("EndpointsConfig") or {}
+    for name, endpoint in endpoints.items():
+        if endpoint is None:
+            raise BadRequest(f"invalid config for network {name}: EndpointsConfig is nil")
     if len(endpoints) > 1 and version < (1, 44):
-        raise BadRequest(f"Container cannot be connected to network endpoints: {', '.join(sorted(endpoints))}")
+        raise BadRequest(f"Container cannot be created with multiple network endpoints: {', '.join(sorted(endpoints))}")

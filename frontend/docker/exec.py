@@ -10,6 +10,7 @@ from backends.api import types as t
 from frontend.docker.answers import Area, finish, reply
 from frontend.docker.streams import carry
 from frontend.request import Request
+from frontend.wire import newer
 from frontend.wire.bodies import CREATE_EXEC, START_EXEC
 from frontend.wire.detach import parse_detach_keys
 from frontend.wire.errors import BadRequest
@@ -21,12 +22,15 @@ class Execs(Area):
 
     async def on_post_create(self, req: Request, resp: Response, ref: str) -> None:
         """201 {Id}."""
-        request = exec_request(await req.body(CREATE_EXEC) or {})
+        body = await req.body(CREATE_EXEC) or {}
+        newer.leave_out(body, req.version, newer.EXEC)
+        request = exec_request(body)
         reply(resp, {"Id": await finish(self.engine.create_exec(ref, request))}, 201)
 
     async def on_post_start(self, req: Request, resp: Response, exec_id: str) -> None:
         """The raw connection, see attach; with ``Detach`` 200 as soon as the process runs."""
         body = await req.body(START_EXEC) or {}
+        newer.leave_out(body, req.version, newer.EXEC)
         request = t.StartExec(
             detach=bool(body.get("Detach")), tty=bool(body.get("Tty")), console_size=console_size(body)
         )

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from backends.api.errors import NotFound
 from frontend.docker.answers import Area, finish, reply
 from frontend.request import Request
+from frontend.wire import newer
 from frontend.wire.bodies import CONNECT_NETWORK, CREATE_NETWORK, DISCONNECT_NETWORK
 from frontend.wire.errors import BadRequest
 from frontend.wire.shapes import without_nulls
@@ -28,6 +29,7 @@ class Networks(Area):
     async def on_post_create(self, req: Request, resp: Response) -> None:
         """201 {Id, Warning}."""
         request = without_nulls(await req.body(CREATE_NETWORK) or {})
+        newer.leave_out(request, req.version, newer.CREATE_NETWORK)
         created = await finish(self.engine.create_network(request))
         reply(resp, {"Id": created.id, "Warning": " ".join(created.warnings)}, 201)
 

@@ -196,7 +196,7 @@ CREATE = "/v1.44/containers/create"
         (
             b'{"Image":"x","NetworkingConfig":{"EndpointsConfig":{"b":{},"a":{}}}}',
             "application/json",
-            "Container cannot be connected to network endpoints: a, b",
+            "Container cannot be created with multiple network endpoints: a, b",
         ),
     ],
 )
@@ -224,7 +224,7 @@ async def test_create_takes_keys_in_any_case_and_keeps_what_it_does_not_know(sit
         "Labels": {"KeepMe": "1"},
         "Future": {"x": 1},
         "hostconfig": {"binds": ["a:/b"], "NewThing": 7, "RestartPolicy": {"name": "no"}},
-        "NetworkingConfig": {"EndpointsConfig": {"N1": {"aliases": ["A"]}, "n2": None}},
+        "NetworkingConfig": {"EndpointsConfig": {"N1": {"aliases": ["A"]}, "n2": {}}},
     }
     answer = await site.call("POST", f"{CREATE}?name=web&platform=linux/amd64&Image=other&Cmd=b", body)
     assert (answer.status, sorted(answer.json)) == (201, ["Id", "Warnings"])
@@ -234,7 +234,7 @@ async def test_create_takes_keys_in_any_case_and_keeps_what_it_does_not_know(sit
         platform="linux/amd64",
         config={"Image": "cat", "Entrypoint": ["sh"], "Cmd": ["a"], "Labels": {"KeepMe": "1"}, "Future": {"x": 1}},
         host_config={"Binds": ["a:/b"], "NewThing": 7, "RestartPolicy": {"Name": "no"}},
-        networking_config={"EndpointsConfig": {"N1": {"Aliases": ["A"]}, "n2": None}},
+        networking_config={"EndpointsConfig": {"N1": {"Aliases": ["A"]}, "n2": {}}},
     )
 
 

@@ -65,6 +65,19 @@ async def test_endpoint_exists_while_it_runs(core: CoreEngine, shop: Shop) -> No
     assert refused.value.message == "failed to set up container networking: network gn not found"
 
 
+async def test_the_address_that_was_asked_for_shows_in_the_config_too(core: CoreEngine, shop: Shop) -> None:
+    mac = "02:42:ac:11:00:09"
+    network = await core.create_network({"Name": "gn"})
+    found = await shop.create("sleep", "60", host={"NetworkMode": network.id}, MacAddress=mac)
+    assert (await core.inspect_container(found)).config["MacAddress"] == mac
+    await core.start_container(found)
+    assert (await core.inspect_container(found)).network_settings.networks["gn"].mac_address == mac
+    assert (await core.inspect_container(found)).config["MacAddress"] == mac
+    assert "MacAddress" not in (await core.inspect_container(await shop.create("true"))).config
+    aside = await shop.create("true", host={"NetworkMode": "host"}, MacAddress=mac)
+    assert (await core.inspect_container(aside)).network_settings.networks["host"].mac_address == ""
+
+
 async def test_connect_and_disconnect(core: CoreEngine, shop: Shop) -> None:
     await core.create_network({"Name": "one", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}})
     found = await shop.create("sleep", "60", name="pc")
