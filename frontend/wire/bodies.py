@@ -13,15 +13,20 @@ from frontend.wire.errors import BadRequest
 from frontend.wire.shapes import (
     Shape,
     anything,
+    empty,
     fields_of,
     flag,
     items,
     number,
+    pair,
     record,
     string,
     string_table,
     strings,
     table,
+    uint16,
+    uint32,
+    uint64,
     words,
 )
 
@@ -33,7 +38,7 @@ _CONFIG: dict[str, Shape] = {
     **fields_of(flag, "AttachStdin AttachStdout AttachStderr Tty OpenStdin StdinOnce ArgsEscaped NetworkDisabled"),
     **fields_of(strings, "Env OnBuild"),
     **fields_of(words, "Cmd Entrypoint Shell"),
-    **fields_of(table(anything), "ExposedPorts Volumes"),
+    **fields_of(table(empty, {}), "ExposedPorts Volumes"),
     "Labels": string_table,
     "Healthcheck": _HEALTH,
     "StopTimeout": number,
@@ -63,21 +68,37 @@ _MOUNT = record(
         Subpath=string,
         DriverConfig=record("Driver", Name=string, Options=string_table),
     ),
-    TmpfsOptions=record("TmpfsOptions", SizeBytes=number, Mode=number, Options=anything),
+    ImageOptions=record("ImageOptions", Subpath=string),
+    TmpfsOptions=record("TmpfsOptions", SizeBytes=number, Mode=uint32, Options=items(strings, None)),
 )
 _RESTART = record("RestartPolicy", Name=string, MaximumRetryCount=number)
+_THROTTLES = items(record("ThrottleDevice", Path=string, Rate=uint64), {})
 _RESOURCES: dict[str, Shape] = {
     **fields_of(
         number,
-        "CpuShares Memory NanoCpus BlkioWeight CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime KernelMemory"
-        " MemoryReservation MemorySwap MemorySwappiness PidsLimit CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth",
+        "CpuShares Memory NanoCpus CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime KernelMemory KernelMemoryTCP"
+        " MemoryReservation MemorySwap MemorySwappiness PidsLimit CpuCount CpuPercent",
     ),
+    **fields_of(uint64, "IOMaximumIOps IOMaximumBandwidth"),
+    **fields_of(_THROTTLES, "BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps"),
+    "BlkioWeight": uint16,
+    "BlkioWeightDevice": items(record("WeightDevice", Path=string, Weight=uint16), {}),
     **fields_of(string, "CgroupParent CpusetCpus CpusetMems"),
     "OomKillDisable": flag,
     "DeviceCgroupRules": strings,
     "Devices": items(record("DeviceMapping", **fields_of(string, "PathOnHost PathInContainer CgroupPermissions")), {}),
     "Ulimits": items(record("Ulimit", Name=string, Soft=number, Hard=number), {}),
-    "DeviceRequests": items(anything, None),
+    "DeviceRequests": items(
+        record(
+            "DeviceRequest",
+            Driver=string,
+            Count=number,
+            DeviceIDs=strings,
+            Capabilities=items(strings, None),
+            Options=string_table,
+        ),
+        {},
+    ),
 }
 _HOST_CONFIG = record(
     "HostConfig",
@@ -99,7 +120,7 @@ _HOST_CONFIG = record(
     PortBindings=table(items(record("PortBinding", HostIp=string, HostPort=string), {})),
     RestartPolicy=_RESTART,
     Mounts=items(_MOUNT, {}),
-    ConsoleSize=items(number, 0),
+    ConsoleSize=pair(uint32),
 )
 CREATE_CONTAINER = record(
     "CreateRequest",
@@ -115,9 +136,9 @@ CREATE_EXEC = record(
     **fields_of(flag, "Privileged Tty AttachStdin AttachStdout AttachStderr Detach"),
     Env=strings,
     Cmd=words,
-    ConsoleSize=items(number, 0),
+    ConsoleSize=pair(uint32),
 )
-START_EXEC = record("ExecStartOptions", **fields_of(flag, "Detach Tty"), ConsoleSize=items(number, 0))
+START_EXEC = record("ExecStartOptions", **fields_of(flag, "Detach Tty"), ConsoleSize=pair(uint32))
 CREATE_NETWORK = record(
     "CreateRequest",
     **fields_of(string, "Name Driver Scope"),
@@ -129,7 +150,7 @@ CREATE_NETWORK = record(
         Driver=string,
         Options=string_table,
         Config=items(
-            record("IPAMConfig", **fields_of(string, "Subnet IPRange Gateway"), AuxiliaryAddresses=anything), {}
+            record("IPAMConfig", **fields_of(string, "Subnet IPRange Gateway"), AuxiliaryAddresses=string_table), {}
         ),
     ),
 )

@@ -12,7 +12,6 @@ from frontend.wire.errors import BadRequest
 
 Shape = Callable[[Any, str], Any]
 Schema = dict[str, Any]
-_INT64 = range(-(2**63), 2**63)
 
 
 def _mismatch(value: Any, path: str, wanted: str) -> BadRequest:
@@ -41,11 +40,17 @@ def flag(value: Any, path: str) -> Any:
     raise _mismatch(value, path, "bool")
 
 
-def number(value: Any, path: str) -> Any:
-    """An integer of 64 bits or null."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value in _INT64):
-        return value
-    raise _mismatch(value, path, "int64")
+def integer(kind: str, within: range) -> Shape:
+    """An integer within a range, or null; ``kind`` is Go's name for it."""
+
+    def check(value: Any, path: str) -> Any:
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value in within):
+            return value
+        raise _mismatch(value, path, kind)
+
+    bounds = {"minimum": within.start, "maximum": within.stop - 1}
+    _SCHEMAS[check] = {"type": ["integer", "null"], "format": kind, **bounds}
+    return check
 
 
 def words(value: Any, path: str) -> Any:
@@ -53,12 +58,19 @@ def words(value: Any, path: str) -> Any:
     return [value] if isinstance(value, str) else strings(value, path)
 
 
+def empty(value: Any, path: str) -> Any:
+    """An object of which nothing is read, or null."""
+    if value is None or isinstance(value, dict):
+        return {}
+    raise _mismatch(value, path, "struct {}")
+
+
 _SCHEMAS: dict[Shape, Schema] = {
     anything: {},
     string: {"type": ["string", "null"]},
     flag: {"type": ["boolean", "null"]},
-    number: {"type": ["integer", "null"], "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
     words: {"type": ["array", "string", "null"], "items": {"type": ["string", "null"]}},
+    empty: {"type": ["object", "null"]},
 }
 
 
@@ -95,6 +107,20 @@ def table(shape: Shape, zero: Any = None) -> Shape:
     return check
 
 
+def pair(shape: Shape) -> Shape:
+    """A list of two numbers, or null; of a longer one the rest is not read, what a shorter one lacks is 0."""
+
+    def check(value: Any, path: str) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise _mismatch(value, path, "[2]uint")
+        return ([shape(item, path) or 0 for item in value] + [0, 0])[:2]
+
+    _SCHEMAS[check] = {"type": ["array", "null"], "items": schema(shape)}
+    return check
+
+
 def record(name: str, **fields: Shape) -> Shape:
     """An object whose keys are field names, or null. A known field that is null is left out: it means the same."""
     folded = {field.lower(): field for field in fields}
@@ -127,6 +153,8 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
+number = integer("int64", range(-(2**63), 2**63))
+uint16, uint32, uint64 = (integer(f"uint{bits}", range(2**bits)) for bits in (16, 32, 64))
 strings = items(string, "")
 string_table = table(string, "")
 

@@ -87,6 +87,16 @@ def test_null_is_a_zero_value_wherever_it_stands() -> None:
     }
 
 
+@pytest.mark.parametrize(("sent", "read"), [([1], [1, 0]), ([1, 2, 3], [1, 2]), ([], [0, 0])])
+def test_a_size_is_two_numbers(sent: list[int], read: list[int]) -> None:
+    assert parse({"HostConfig": {"ConsoleSize": sent}}) == {"HostConfig": {"ConsoleSize": read}}
+
+
+def test_of_ports_and_volumes_only_the_names_are_read() -> None:
+    body = {"ExposedPorts": {"80/tcp": None, "81/tcp": {"a": 1}}, "Volumes": {"/v": None}}
+    assert parse(body) == {"ExposedPorts": {"80/tcp": {}, "81/tcp": {}}, "Volumes": {"/v": {}}}
+
+
 def test_a_command_may_be_one_string() -> None:
     assert parse({"Cmd": "a b", "Entrypoint": [""]}) == {"Cmd": ["a b"], "Entrypoint": [""]}
 
@@ -106,6 +116,51 @@ def test_a_command_may_be_one_string() -> None:
             {"HostConfig": []},
             CREATE_CONTAINER,
             "array into Go struct field CreateRequest.HostConfig of type HostConfig",
+        ),
+        (
+            {"ExposedPorts": ["80"]},
+            CREATE_CONTAINER,
+            "array into Go struct field CreateRequest.ExposedPorts of type map",
+        ),
+        (
+            {"Volumes": {"/v": 1}},
+            CREATE_CONTAINER,
+            "number into Go struct field CreateRequest.Volumes of type struct {}",
+        ),
+        (
+            {"HostConfig": {"ConsoleSize": [-1, 2]}},
+            CREATE_CONTAINER,
+            "number into Go struct field CreateRequest.HostConfig.ConsoleSize of type uint32",
+        ),
+        (
+            {"HostConfig": {"ConsoleSize": {}}},
+            CREATE_CONTAINER,
+            "object into Go struct field CreateRequest.HostConfig.ConsoleSize of type [2]uint",
+        ),
+        (
+            {"BlkioWeightDevice": "x"},
+            UPDATE_CONTAINER,
+            "string into Go struct field UpdateConfig.BlkioWeightDevice of type []",
+        ),
+        (
+            {"BlkioWeightDevice": [{"Path": "/x", "Weight": 70000}]},
+            UPDATE_CONTAINER,
+            "number into Go struct field UpdateConfig.BlkioWeightDevice.Weight of type uint16",
+        ),
+        (
+            {"BlkioDeviceReadBps": [{"Path": "/x", "Rate": -1}]},
+            UPDATE_CONTAINER,
+            "number into Go struct field UpdateConfig.BlkioDeviceReadBps.Rate of type uint64",
+        ),
+        (
+            {"DeviceRequests": [{"Count": "1"}]},
+            UPDATE_CONTAINER,
+            "string into Go struct field UpdateConfig.DeviceRequests.Count of type int64",
+        ),
+        (
+            {"IPAM": {"Config": [{"AuxiliaryAddresses": [1]}]}},
+            CREATE_NETWORK,
+            "array into Go struct field CreateRequest.IPAM.Config.AuxiliaryAddresses of type map",
         ),
         ({"Memory": True}, UPDATE_CONTAINER, "bool into Go struct field UpdateConfig.Memory of type int64"),
         ({"Cmd": {"a": 1}}, CREATE_EXEC, "object into Go struct field ExecOptions.Cmd of type []"),
