@@ -135,14 +135,25 @@ def complete(user: Json, runtime: str) -> Json:
     }
     log: dict[str, Any] = whole["LogConfig"]
     whole["LogConfig"] = {"Type": log.get("Type") or "json-file", "Config": log.get("Config") or {}}
+    whole["PortBindings"] = _bindings(whole["PortBindings"])
     whole["ShmSize"] = whole["ShmSize"] or SHM_SIZE
     whole["IpcMode"] = whole["IpcMode"] or "private"
     whole["Runtime"] = whole["Runtime"] or runtime
     whole["CgroupnsMode"] = whole["CgroupnsMode"] or "private"
-    if whole["PidsLimit"] in (0, -1):
+    if (whole["PidsLimit"] or 0) <= 0:
         whole["PidsLimit"] = None
     if whole["Memory"] > 0 and not whole["MemorySwap"]:
         whole["MemorySwap"] = min(2 * whole["Memory"], _INT64_MAX)
     if whole["MemorySwappiness"] == -1:
         whole["MemorySwappiness"] = None
     return whole
+
+
+def _bindings(user: dict[str, list[Json] | None] | None) -> Json | None:
+    """Both fields of each binding, whether they were sent or not."""
+    if user is None:
+        return None
+    return {
+        port: entries and [{"HostIp": "", "HostPort": "", **entry} for entry in entries]
+        for port, entries in user.items()
+    }

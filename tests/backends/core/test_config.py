@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,12 @@ def test_host_config_defaults_are_those_docker_shows() -> None:
     assert found["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
     assert found["LogConfig"] == {"Type": "json-file", "Config": {}}
     assert found["ShmSize"] == 67108864
+    assert hostconfig.complete({"PidsLimit": -5}, "memory")["PidsLimit"] is None
+    ports: dict[str, Any] = {"80/tcp": [{"HostPort": "8080"}], "81/tcp": [{}], "82/tcp": None, "83/tcp": []}
+    assert hostconfig.complete({"PortBindings": ports}, "memory")["PortBindings"] == {
+        "80/tcp": [{"HostIp": "", "HostPort": "8080"}], "81/tcp": [{"HostIp": "", "HostPort": ""}],
+        "82/tcp": None, "83/tcp": [],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
