@@ -115,14 +115,23 @@ class Transfer:
 
     async def save(self, names: list[str]) -> Download:
         """Docker's GET /images/get; unknown names are refused before the first byte."""
-        from sandbox.images.archive import save
+        from sandbox.images.archive import save, saved
 
         if not names:
             raise InvalidArgument("Missing image name")
         pieces = save(self._context.images, names)
         with image_failures():
+            images = await saved(self._context.images, names)
             first = await anext(pieces)
-        return Download(None, _chain(first, pieces))
+        return Download(None, self._saved(images, first, pieces))
+
+    async def _saved(self, images: list[str], first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        yield first
+        with image_failures():
+            async for piece in rest:
+                yield piece
+        for image in images:
+            announce(self._context, "save", image, image)
 
     async def import_(
         self, body: AsyncIterator[bytes], repo: str, tag: str, message: str, changes: list[str], platform: str
@@ -153,13 +162,6 @@ def _reference(name: str, tag: str) -> Reference:
     if not tag:
         return parse(name)
     return parse(f"{name}@{tag}" if ":" in tag else f"{name}:{tag}")
-
-
-async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    with image_failures():
-        async for piece in rest:
-            yield piece
 
 
 def _progress(event: PullEvent) -> t.Progress:

@@ -74,16 +74,21 @@ class Body(AsyncIterator[bytes]):
 
 
 class Rendered:
-    """Items of the engine as bytes, one object a line."""
+    """Items of the engine as bytes, one object a line. ``keep`` tells which, None = all of them."""
 
-    def __init__(self, items: AsyncIterator[T], render: Callable[[T], Any]) -> None:
-        self._items, self._render = items, render
+    def __init__(
+        self, items: AsyncIterator[T], render: Callable[[T], Any], keep: Callable[[T], bool] | None = None
+    ) -> None:
+        self._items, self._render, self._keep = items, render, keep
 
     def __aiter__(self) -> Rendered:
         return self
 
     async def __anext__(self) -> bytes:
-        return encode(self._render(await anext(self._items))) + b"\n"
+        item = await anext(self._items)
+        while self._keep is not None and not self._keep(item):
+            item = await anext(self._items)
+        return encode(self._render(item)) + b"\n"
 
     async def aclose(self) -> None:
         """Close the source."""

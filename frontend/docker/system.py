@@ -78,7 +78,8 @@ class System(Area):
             raise BadRequest(f"`since` time ({req.text('since')}) cannot be after `until` time ({req.text('until')})")
         events = await self.engine.events(since, until, req.filters("events"))
         resp.content_type = "application/json"
-        resp.stream = Body(Rendered(events, render_event))
+        keep = _known_before_1_46 if req.version < (1, 46) else None
+        resp.stream = Body(Rendered(events, render_event, keep))
 
     async def on_post_auth(self, req: Request, resp: Response) -> None:
         """Check credentials with their registry."""
@@ -185,6 +186,10 @@ def _disk_usage(usage: t.DiskUsage, kinds: list[str], version: Version) -> dict[
 def _digests(image: t.ImageSummary) -> dict[str, Any]:
     """Here, unlike in a list, an image without digests has null."""
     return {"RepoDigests": image.repo_digests or None}
+
+
+def _known_before_1_46(event: t.Event) -> bool:
+    return (event.Type, event.Action) != ("image", "create")
 
 
 def render_event(event: t.Event) -> dict[str, Any]:

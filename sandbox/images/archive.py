@@ -30,7 +30,7 @@ from sandbox.images.threads import in_thread, stoppable
 
 STOP_POLL = 0.25
 
-__all__ = ["Imported", "Loaded", "import_", "load", "save"]
+__all__ = ["Imported", "Loaded", "import_", "load", "save", "saved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,11 @@ async def save(store: Store, refs: Sequence[str]) -> AsyncIterator[bytes]:
     pieces = await in_thread(archivesave.save, store, refs)
     while (piece := await in_thread(next, pieces, None)) is not None:
         yield piece
+
+
+async def saved(store: Store, refs: Sequence[str]) -> list[str]:
+    """The ids of the images that ``save`` writes. Raises ImageNotFound and InvalidReference."""
+    return await in_thread(archivesave.saved, store, refs)
 
 
 def _load(store: Store, feed: _Feed, platform: Platform) -> list[Loaded]:

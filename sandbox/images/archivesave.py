@@ -33,13 +33,22 @@ class _Saved:
 
 def save(store: Store, refs: Sequence[str]) -> Iterator[bytes]:
     """The pieces of the archive; names are resolved before this returns (ImageNotFound, InvalidReference)."""
+    return _write(store, _wanted(store, refs))
+
+
+def saved(store: Store, refs: Sequence[str]) -> list[str]:
+    """The ids of the images that ``save`` writes. Raises the same."""
+    return [one.image.id for one in _wanted(store, refs)]
+
+
+def _wanted(store: Store, refs: Sequence[str]) -> list[_Saved]:
     wanted: dict[str, _Saved] = {}
     for ref in refs:
         for image, reference in _resolve(store, ref):
             saved = wanted.setdefault(image.id, _Saved(image, []))
             if reference is not None and reference not in saved.references:
                 saved.references.append(reference)
-    return _write(store, list(wanted.values()))
+    return list(wanted.values())
 
 
 def _resolve(store: Store, ref: str) -> list[tuple[Image, Reference | None]]:

@@ -555,6 +555,17 @@ async def test_events(site: Site, peer: Peer) -> None:
     assert not json.loads(await wire.chunk()).keys() & {"status", "id", "from"}
 
 
+@pytest.mark.parametrize(("version", "told"), [("1.45", ["tag"]), ("1.46", ["create", "tag"])])
+async def test_events_that_older_clients_do_not_know(site: Site, peer: Peer, version: str, told: list[str]) -> None:
+    wire = await site.connect()
+    await wire.send(request("GET", f"/v{version}/events"))
+    await wire.head()
+    for action in ("create", "tag"):
+        actor = {"ID": "sha256:1", "Attributes": {}}
+        peer.news.put_nowait(t.Event(Type="image", Action=action, Actor=actor, scope="local", time=1, timeNano=2))
+    assert [json.loads(await wire.chunk())["Action"] for _ in told] == told
+
+
 async def test_auth(site: Site) -> None:
     answer = await site.call("POST", "/auth", {"Username": "me", "password": "x"})
     assert (answer.status, answer.json) == (200, {"Status": "Login Succeeded: me", "IdentityToken": ""})

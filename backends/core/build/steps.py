@@ -13,6 +13,7 @@ from backends.core.build.images import Step, make_child
 from backends.core.build.layerdraft import LayerDraft, NotADirectory
 from backends.core.build.layers import store_layer
 from backends.core.build.parts import Job, StageState
+from backends.core.images import announce
 from sandbox.images.dockerfile.instructions import Arg, Instruction, Workdir
 from sandbox.images.image import Image
 from sandbox.images.threads import in_thread
@@ -68,6 +69,7 @@ class Steps:
         )
         parent = state.image
         state.image = await in_thread(self._make, parent, step)
+        announce(self.job.parts.context, "create", state.image.id, state.image.id)
         self.job.cache.record(parent, config, state.image, more)
 
     def _make(self, parent: Image | None, step: Step) -> Image:

@@ -98,6 +98,10 @@ async def test_prune_keeps_what_is_used_or_named(core: CoreEngine, shop: Shop) -
 
 async def test_save_and_load(core: CoreEngine) -> None:
     data = b"".join([piece async for piece in (await core.save_images(["busybox"])).body])
+    saved = [event async for event in await core.events(1, core.context.clock(), {"event": ["save"]})]
+    image = (await core.inspect_image("busybox")).id
+    attributes = {"base": "yes", "name": image}
+    assert [event.Actor for event in saved] == [{"ID": image, "Attributes": attributes}]
     await core.remove_image("busybox", False, False)
     assert [line.stream async for line in await core.load_images(chunks(data), True)] == [
         "Loaded image: busybox:latest\n"

@@ -37,6 +37,16 @@ async def test_the_words_of_a_build(builds: Shop) -> None:
     assert await builds.engine.list_containers(True, 0, False, {}) == []
 
 
+async def test_every_image_that_is_made_is_told_of(builds: Shop) -> None:
+    await builds.build("FROM busybox\nENV A=1\nLABEL l=v\n", tags=["one"])
+    await builds.build("FROM busybox\nENV A=1\nLABEL l=v\n", tags=["one"])
+    image = await builds.inspect("one")
+    events = [event async for event in await builds.engine.events(1, time.time_ns(), {"type": ["image"]})]
+    told = [(event.Action, event.Actor["ID"]) for event in events]
+    assert told == [("create", image.parent), ("create", image.id), ("tag", image.id), ("tag", image.id)]
+    assert events[1].Actor["Attributes"]["l"] == "v"
+
+
 async def test_a_command_is_carried_out(builds: Shop) -> None:
     lines = await builds.build("FROM busybox\nRUN echo out; echo err >&2; echo made > made\n", tags=["r"])
     assert "out\n" in text(lines)
