@@ -81,7 +81,7 @@ def _delete(
     try:
         _check(store, image_id, used, force=force, named=True)
     except ImageConflict:
-        if quiet and (store.references(image_id) or used.running or used.stopped or _children(store, image_id)):
+        if quiet and (store.references(image_id) or used.running or used.stopped or store.children(image_id)):
             return []
         raise
     parent = store.get(image_id).parent
@@ -95,7 +95,7 @@ def _delete(
 def _check(store: Store, image_id: str, used: Users, *, force: bool, named: bool) -> None:
     """Hard conflicts cannot be forced, soft ones can; ``named``: remaining names are a (soft) conflict too."""
     short = _short(image_id)
-    if _children(store, image_id):
+    if store.children(image_id):
         raise ImageConflict(f"conflict: unable to delete {short} (cannot be forced) - image has dependent child images")
     if used.running:
         raise ImageConflict(
@@ -113,10 +113,6 @@ def _check(store: Store, image_id: str, used: Users, *, force: bool, named: bool
             f"conflict: unable to delete {short} (must be forced) - "
             f"image is being used by stopped container {used.stopped[:12]}"
         )
-
-
-def _children(store: Store, image_id: str) -> list[str]:
-    return [image.id for image in store.images() if image.parent == image_id]
 
 
 def _untag(store: Store, references: list[Reference]) -> list[Removed]:

@@ -21,15 +21,10 @@ from sandbox.images.errors import ImageNotFound, InvalidImage, InvalidReference,
 from sandbox.images.image import Image, Named, diff_ids, digest_of, parse_config
 from sandbox.images.layer import LayerIndex
 from sandbox.images.layers import LayerStore
+from sandbox.images.records import Record, Records
 from sandbox.images.reference import Reference, id_prefix, parse, parse_canonical
 
 UNUSED_AGE = 24 * 3600.0
-
-
-class _Record(msgspec.Struct, omit_defaults=True):
-    parent: str = ""
-    tagged_at: str = ""
-    manifests: list[str] = []
 
 
 class Store:
@@ -39,10 +34,10 @@ class Store:
         self.disk = Disk(root)
         self.layers = LayerStore(self.disk)
         self._blobs = root / "blobs"
-        self._images = root / "images"
+        self._records = Records(self.disk, self.blob)
         self._names_path = root / "names.json"
         self._names: tuple[tuple[int, int, int], dict[str, str]] = ((0, 0, 0), {})
-        self._by_image: tuple[dict[str, str], dict[str, list[Reference]]] = ({}, {})
+        self._by_image: tuple[dict[str, str], dict[str, list[str]]] = ({}, {})
         self._by_image_lock = threading.Lock()
         self.disk.sweep()
 
@@ -69,7 +64,7 @@ class Store:
     def get(self, image_id: str) -> Image:
         """The image of a full id; ImageNotFound."""
         try:
-            record = self._record(image_id)
+            record = self._records.read(image_id)
             config = parse_config(self.blob(image_id))
         except FileNotFoundError:
             raise ImageNotFound(f"No such image: {image_id}") from None
@@ -103,18 +98,23 @@ class Store:
 
     def ids(self) -> list[str]:
         """Every image's id."""
-        return [f"sha256:{path.name}" for path in self._images.iterdir()]
+        return self._records.ids()
 
     def references(self, image_id: str) -> list[Reference]:
         """The names and digests that mean this image."""
         names = self._read_names()
         with self._by_image_lock:
             if self._by_image[0] is not names:
-                grouped: dict[str, list[Reference]] = {}
+                grouped: dict[str, list[str]] = {}
                 for name, target in names.items():
-                    grouped.setdefault(target, []).append(parse_canonical(name))
+                    grouped.setdefault(target, []).append(name)
                 self._by_image = (names, grouped)
-            return list(self._by_image[1].get(image_id, ()))
+            return [parse_canonical(name) for name in self._by_image[1].get(image_id, ())]
+
+    def children(self, image_id: str) -> list[str]:
+        """The ids of the images that were built or committed from this one here."""
+        with self.disk.lock():
+            return sorted(self._records.needs().children.get(image_id, ()))
 
     def repository(self, name: str, *, digests: bool = False) -> list[tuple[Reference, str]]:
         """The tags (and digests) of a canonical repository name with the ids they mean, sorted."""
@@ -169,7 +169,7 @@ class Store:
         reference = reference.tagged()
         with self.disk.lock():
             try:
-                record = self._record(image_id)
+                record = self._records.read(image_id)
             except FileNotFoundError:
                 raise ImageNotFound(f"No such image: {image_id}") from None
             self._name(image_id, record, [reference])
@@ -179,13 +179,13 @@ class Store:
         """A registry has this image under ``reference`` (a tag) as ``manifest``; ImageNotFound if it went meanwhile."""
         with self.disk.lock():
             try:
-                record = self._record(image_id)
+                record = self._records.read(image_id)
             except FileNotFoundError:
                 raise ImageNotFound(f"No such image: {image_id}") from None
             digest = self._put_blob(manifest)
             if digest not in record.manifests:
                 record.manifests.append(digest)
-                self.disk.write(self._images / image_id.removeprefix("sha256:"), msgspec.json.encode(record))
+                self._records.write(image_id, record)
             self._write_names({**self._read_names(), str(reference.with_digest(digest)): image_id})
 
     def untag(self, ref: str | Reference) -> Reference:
@@ -210,20 +210,19 @@ class Store:
             kept = {name: target for name, target in names.items() if target != image_id}
             if len(kept) != len(names):
                 self._write_names(kept)
-            (self._images / image_id.removeprefix("sha256:")).unlink()
-            live_layers, live_blobs = self._live()
-            for digest in {image_id, *image.manifests} - live_blobs:
+            self._records.needs()
+            self._records.remove(image_id)
+            needs = self._records.needs()
+            for digest in {image_id, *image.manifests} - needs.blobs.keys():
                 (self._blobs / digest.removeprefix("sha256:")).unlink(missing_ok=True)
-            gone = [layer.diff_id for layer in image.layers if layer.diff_id not in live_layers]
-            for diff_id in gone:
+            for diff_id in [layer.diff_id for layer in image.layers if layer.diff_id not in needs.layers]:
                 self.layers.delete(diff_id)
-            live_chains = self._live_chains()
-        return [image_id, *(chain for chain in reversed(image.chain_ids) if chain not in live_chains)]
+            return [image_id, *(chain for chain in reversed(image.chain_ids) if chain not in needs.chains)]
 
     def drop_unused(self, layers: Iterable[str]) -> None:
         """Remove those of ``layers`` that no image needs: what an operation brought before it failed."""
         with self.disk.lock():
-            for diff_id in set(layers) - self._live()[0]:
+            for diff_id in set(layers) - self._records.needs().layers.keys():
                 self.layers.delete(diff_id)
 
     def collect(self, older_than: float = UNUSED_AGE) -> int:
@@ -235,33 +234,29 @@ class Store:
         now = time.time()
         self.disk.sweep()
         with self.disk.lock():
-            live_layers, live_blobs = self._live()
+            needs = self._records.needs()
             for diff_id in self.layers.all():
-                if diff_id not in live_layers and self.layers.age(diff_id, now) >= older_than:
+                if diff_id not in needs.layers and self.layers.age(diff_id, now) >= older_than:
                     freed += self.layers.info(diff_id).tar_size
                     self.layers.delete(diff_id)
             for path in [*self._blobs.iterdir(), *(self.disk.root / "partial").iterdir()]:
                 status = path.stat()
-                if f"sha256:{path.name}" not in live_blobs and now - status.st_mtime >= older_than:
+                if f"sha256:{path.name}" not in needs.blobs and now - status.st_mtime >= older_than:
                     freed += status.st_size
                     path.unlink()
         return freed
 
-    def _record(self, image_id: str) -> _Record:
-        data = (self._images / image_id.removeprefix("sha256:")).read_bytes()
-        return msgspec.json.decode(data, type=_Record)
-
-    def _known_record(self, image_id: str) -> _Record:
+    def _known_record(self, image_id: str) -> Record:
         try:
-            return self._record(image_id)
+            return self._records.read(image_id)
         except FileNotFoundError:
-            return _Record()
+            return Record()
 
-    def _name(self, image_id: str, record: _Record, references: list[Reference]) -> None:
+    def _name(self, image_id: str, record: Record, references: list[Reference]) -> None:
         """Write the record, then the names: a name never means an image that is not there."""
         if references:
             record.tagged_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        self.disk.write(self._images / image_id.removeprefix("sha256:"), msgspec.json.encode(record))
+        self._records.write(image_id, record)
         if references:
             self._write_names({**self._read_names(), **{str(ref): image_id for ref in references}})
 
@@ -295,14 +290,3 @@ class Store:
 
     def _write_names(self, names: dict[str, str]) -> None:
         self.disk.write(self._names_path, msgspec.json.encode(names))
-
-    def _live(self) -> tuple[set[str], set[str]]:
-        layers: set[str] = set()
-        blobs: set[str] = set()
-        for image_id in self.ids():
-            layers.update(diff_ids(parse_config(self.blob(image_id))))
-            blobs.update((image_id, *self._record(image_id).manifests))
-        return layers, blobs
-
-    def _live_chains(self) -> set[str]:
-        return {chain for image_id in self.ids() for chain in self.get(image_id).chain_ids}

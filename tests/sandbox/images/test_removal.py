@@ -148,3 +148,25 @@ def test_history_is_newest_first_with_the_sizes_of_its_layers(store: Store, tmp_
     ]
     assert items[0].created == 1704236400
     assert items[0].tags == ("app:latest",)
+
+
+def test_removing_reads_no_other_images(store: Store, tmp_path: Path) -> None:
+    """One by one, hundreds of images go in a time that grows with their number and not with its square."""
+    _, two, other = (add_image(store, tmp_path, [ONE], f"app:{number}", author=str(number)) for number in range(3))
+    remove(store, "app:0", users=nobody)
+    (store.disk.root / "blobs" / other.id[7:]).write_bytes(b"not to be read")
+    assert lines(remove(store, "app:1", users=nobody)) == ["Untagged: app:1", f"Deleted: {two.id}"]
+    assert store.layers.has(digest(ONE))
+
+
+def test_a_layer_that_another_process_began_to_need_stays(store: Store, tmp_path: Path) -> None:
+    first = add_image(store, tmp_path, [ONE], "first")
+    remove(store, add_image(store, tmp_path, [ONE, TWO], "second").id, users=nobody)
+    other = Store(store.disk.root)
+    third = add_image(other, tmp_path, [ONE], "third", parent=first.id, author="other")
+    assert store.children(first.id) == [third.id]
+    remove(other, "third", users=nobody)
+    assert store.children(first.id) == []
+    fourth = add_image(other, tmp_path, [ONE], "fourth", author="another")
+    assert lines(remove(store, "first", users=nobody)) == ["Untagged: first:latest", f"Deleted: {first.id}"]
+    assert other.get(fourth.id).layers[0].diff_id == digest(ONE)
