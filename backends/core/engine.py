@@ -117,6 +117,7 @@ class CoreEngine:
             await self._remove_over(container)
         for container in again:
             self.context.spawn(self._start_again(container), f"restart {container.id[:12]}")
+        self.context.spawn(self.images.collect(), "collect unused layers")
 
     async def _remove_over(self, container: Container) -> None:
         try:

@@ -23,6 +23,7 @@ from sandbox.images.image import Image
 from sandbox.images.platforms import Platform
 from sandbox.images.reference import parse
 from sandbox.images.removal import Removed, Users, remove
+from sandbox.images.store import PRUNED_AGE
 from sandbox.images.usage import disk_usage, history
 
 T = TypeVar("T")
@@ -234,7 +235,11 @@ class Images:
                 continue
             gone += await self._remove_unused(image)
         after = disk_usage(await blocking(self._store.images)).layers_size
-        return gone, max(before - after, 0)
+        return gone, max(before - after, 0) + await blocking(self._store.collect, PRUNED_AGE)
+
+    async def collect(self) -> None:
+        """Remove what failed and killed pulls, loads and builds left and nobody took up again."""
+        await blocking(self._store.collect)
 
     async def _remove_unused(self, image: Image) -> list[t.RemovedImage]:
         found: list[t.RemovedImage] = []

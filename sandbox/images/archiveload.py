@@ -124,7 +124,7 @@ def _bring_layers(
     if len(wanted) != len(sources):
         raise InvalidImage(f"invalid manifest, layers length mismatch: expected {len(sources)}, got {len(wanted)}")
     for diff_id, (name, digest) in zip(wanted, sources, strict=True):
-        if store.layers.has(diff_id):
+        if store.layers.renew(diff_id):
             continue  # docker load may leave such a layer out of the archive's files
         blob: Blob = members.get(name)
         if digest is not None and blob.digest != digest:

@@ -76,6 +76,16 @@ class Disk:
             except FileNotFoundError:
                 pass
 
+    def remove_idle(self, path: Path) -> bool:
+        """Remove a file unless somebody holds its lock (flock); whether it went."""
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            path.unlink()
+        return True
+
     def sweep(self) -> None:
         """Remove the scratch directories of dead owners."""
         with self.lock("scratch.lock"):

@@ -58,6 +58,14 @@ class LayerStore:
         """Whether the layer is here, whole."""
         return (self._directory(diff_id) / "info").exists()
 
+    def renew(self, diff_id: str) -> bool:
+        """Whether the layer is here; from now on it is as young as one that just came (see ``Store.collect``)."""
+        try:
+            os.utime(self._directory(diff_id))
+        except FileNotFoundError:
+            return False
+        return self.has(diff_id)
+
     def info(self, diff_id: str) -> Layer:
         """Sizes of a layer; LayerMissing."""
         path = f"{self._root}/{diff_id.removeprefix('sha256:')}/info"
@@ -108,7 +116,7 @@ class LayerStore:
         digest is not ``expected``; StorageFull; Cancelled once ``stop`` is set. After an error nothing is left but
         ``source`` itself.
         """
-        if expected is not None and self.has(expected):
+        if expected is not None and self.renew(expected):
             source.unlink()
             return self.info(expected)
         with self._disk.scratch() as scratch, storage_errors():
@@ -143,7 +151,7 @@ class LayerStore:
         return [f"sha256:{path.name}" for path in self._root.iterdir()]
 
     def age(self, diff_id: str, now: float) -> float:
-        """Seconds since the layer came."""
+        """Seconds since the layer came or was last renewed."""
         return now - self._directory(diff_id).stat().st_mtime
 
     def _publish(self, made: Path, diff_id: str) -> None:
@@ -152,6 +160,7 @@ class LayerStore:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+            self.renew(diff_id)
 
     def _directory(self, diff_id: str) -> Path:
         return self._root / diff_id.removeprefix("sha256:")

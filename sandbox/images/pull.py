@@ -93,6 +93,8 @@ class _Pull:
             error = first_failure(group)
             if isinstance(error, InvalidImage | StorageFull):
                 await in_thread(self._store.drop_unused, self._brought)
+            else:
+                await in_thread(self._store.collect)
             raise error from None
         finally:
             await self._end()
@@ -145,7 +147,7 @@ class _Pull:
             raise InvalidImage("the manifest does not have as many layers as the image config")
         missing: dict[str, tuple[Descriptor, str]] = {}
         for blob, diff_id in zip(blobs, wanted, strict=True):
-            if self._store.layers.has(diff_id):
+            if self._store.layers.renew(diff_id):
                 await self._layer(blob, "Already exists")
             elif diff_id not in missing:
                 missing[diff_id] = (blob, diff_id)
@@ -158,7 +160,7 @@ class _Pull:
         if self._downloads.locked():
             await self._layer(blob, "Waiting")
         async with open_partial(self._store.disk, blob.digest) as partial:
-            if self._store.layers.has(diff_id):
+            if self._store.layers.renew(diff_id):
                 partial.remove()
                 await self._layer(blob, "Already exists")
                 return

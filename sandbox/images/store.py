@@ -25,6 +25,7 @@ from sandbox.images.records import Record, Records
 from sandbox.images.reference import Reference, id_prefix, parse, parse_canonical
 
 UNUSED_AGE = 24 * 3600.0
+PRUNED_AGE = 3600.0
 
 
 class Store:
@@ -228,7 +229,8 @@ class Store:
     def collect(self, older_than: float = UNUSED_AGE) -> int:
         """Remove layers, blobs and partial downloads that no image needs and nobody touched for so many seconds.
 
-        Returns the bytes freed.
+        The age spares what a pull or a build brought and has yet to make an image of (they bring a layer again that
+        goes nevertheless), and what a repeated pull can go on with. Returns the bytes freed.
         """
         freed = 0
         now = time.time()
@@ -239,12 +241,20 @@ class Store:
                 if diff_id not in needs.layers and self.layers.age(diff_id, now) >= older_than:
                     freed += self.layers.info(diff_id).tar_size
                     self.layers.delete(diff_id)
-            for path in [*self._blobs.iterdir(), *(self.disk.root / "partial").iterdir()]:
-                status = path.stat()
-                if f"sha256:{path.name}" not in needs.blobs and now - status.st_mtime >= older_than:
-                    freed += status.st_size
-                    path.unlink()
+            for path in self._blobs.iterdir():
+                if f"sha256:{path.name}" not in needs.blobs:
+                    freed += self._remove_old(path, now - older_than)
+        for path in (self.disk.root / "partial").iterdir():
+            freed += self._remove_old(path, now - older_than)
         return freed
+
+    def _remove_old(self, path: Path, limit: float) -> int:
+        """Remove a file last written before ``limit`` that nobody works on; the bytes freed."""
+        try:
+            status = path.stat()
+            return status.st_size if status.st_mtime <= limit and self.disk.remove_idle(path) else 0
+        except FileNotFoundError:
+            return 0  # a download ended just now
 
     def _known_record(self, image_id: str) -> Record:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -15,6 +17,7 @@ from backends.core.build.changes import change_config
 from backends.core.engine import CoreEngine
 from backends.core.login import login
 from backends.core.transfer import human_size, progress_bar
+from sandbox.images.store import Store
 from tests.backends.core.conftest import Shop, chunks, rootfs
 
 
@@ -177,3 +180,26 @@ async def refused(credentials: t.Json) -> tuple[type[EngineError], str]:
     with pytest.raises(EngineError) as caught:
         await login(credentials, None)
     return type(caught.value), caught.value.message
+
+
+def leftover(images: Store, data: bytes, hours: float) -> str:
+    """A layer that a failed pull left so many hours ago; its diff id."""
+    found = images.layers.put_stream(iter([data])).diff_id
+    moment = time.time() - hours * 3600
+    os.utime(images.disk.root / "layers" / found[7:], (moment, moment))
+    return found
+
+
+async def test_what_failed_pulls_left_is_collected(make_engine: Callable[[], CoreEngine], images: Store) -> None:
+    [base] = images.layers.all()
+    older, old, new = (leftover(images, rootfs() + bytes(number * 512), hours) for number, hours in
+                       ((1, 25), (2, 2), (3, 0.5)))  # fmt: skip
+    assert len({base, older, old, new}) == 4
+    core = make_engine()
+    await core.open()
+    await asyncio.gather(*core.context.tasks)
+    assert set(images.layers.all()) == {base, old, new}
+    size = images.layers.info(old).tar_size
+    assert await core.prune_images({}) == ([], size)
+    assert set(images.layers.all()) == {base, new}
+    await core.close()

@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -174,6 +175,21 @@ def test_unused_content_is_collected_when_old_enough(store: Store, tmp_path: Pat
     (store.disk.root / "partial" / ("0" * 64)).write_bytes(b"x" * 7)
     assert store.collect() == 0
     assert store.collect(0) == len(TWO) + 7
+    assert (store.layers.all(), left_behind(store.disk.root)) == ([digest(ONE)], [])
+
+
+def test_what_somebody_took_up_again_or_works_on_is_not_collected(store: Store, tmp_path: Path) -> None:
+    put_layer(store, ONE, tmp_path)
+    partial = store.disk.root / "partial" / ("0" * 64)
+    partial.write_bytes(b"x")
+    for path in (store.disk.root / "layers" / digest(ONE)[7:], partial):
+        os.utime(path, (1.0, 1.0))
+    assert store.layers.renew(digest(ONE))
+    assert not store.layers.renew(digest(TWO))
+    with partial.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert store.collect() == 0
+    assert store.collect() == 1
     assert (store.layers.all(), left_behind(store.disk.root)) == ([digest(ONE)], [])
 
 
