@@ -10,6 +10,7 @@ from backends.api.errors import EngineError, Unauthorized
 from backends.api.types import Json
 from backends.core.images import image_failures
 from sandbox.images.failures import reason
+from sandbox.images.proxy import through_proxy
 from sandbox.images.transport import HttpProblem, RegistryConfig, challenges, problem_of, read_tokens
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ async def login(auth: Json, config: RegistryConfig | None) -> Json:
     insecure = (config or RegistryConfig()).is_insecure(host)
     host = HUB if host in _HUB_NAMES else host
     failure = ""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_LIMIT)) as session:
+    timeout = aiohttp.ClientTimeout(total=_LIMIT)
+    async with aiohttp.ClientSession(timeout=timeout, middlewares=(through_proxy,)) as session:
         for scheme in ("https", "http") if insecure else ("https",):
             url = f"{scheme}://{host}/v2/"
             try:

@@ -31,6 +31,11 @@ def reason(error: Exception) -> str:
     import aiohttp
 
     match error:
+        case aiohttp.ClientProxyConnectionError():
+            how = "connection refused" if _refused(error) else error.strerror
+            return f"proxyconnect tcp: dial tcp {error.host}:{error.port}: connect: {how}"
+        case aiohttp.ClientHttpProxyError():
+            return error.message or f"proxy answered {error.status}"
         case aiohttp.ClientConnectorDNSError():
             return f"dial tcp: lookup {error.host}: no such host"
         case aiohttp.ClientConnectorError() if _refused(error):

@@ -19,6 +19,7 @@ from sandbox.images.errors import InvalidImage, RegistryError, RegistryUnavailab
 from sandbox.images.image import MAX_CONFIG, digest_of, parse_config
 from sandbox.images.manifests import Descriptor, Index, Manifest
 from sandbox.images.platforms import Platform
+from sandbox.images.proxy import through_proxy
 from sandbox.images.reference import Reference
 from sandbox.images.transport import (
     Host,
@@ -201,7 +202,9 @@ async def open_repository(
         credentials = await from_docker_config(reference.domain)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.connect, sock_read=config.read)
     connector = aiohttp.TCPConnector(limit=config.downloads * 2 + 2)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as session:
+    async with aiohttp.ClientSession(
+        timeout=timeout, connector=connector, auto_decompress=False, middlewares=(through_proxy,)
+    ) as session:
         hosts = hosts_for(session, reference.domain, credentials, config)
         yield Repository(hosts, reference.tagged(), config, explain)
 

@@ -11,6 +11,7 @@ import msgspec
 from sandbox.images.credentials import Credentials
 from sandbox.images.errors import InvalidReference, RegistryError, RegistryUnavailable
 from sandbox.images.failures import reason
+from sandbox.images.proxy import through_proxy
 from sandbox.images.transport import RegistryConfig, read_document
 
 INDEX = "index.docker.io"
@@ -50,7 +51,7 @@ async def search(
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.connect, sock_read=config.read)
     query = urlencode({"q": wanted, "n": limit})
     failures = []
-    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers, middlewares=(through_proxy,)) as session:
         for scheme in ("https", "http") if insecure else ("https",):
             url = f"{scheme}://{host}/v1/search?{query}"
             try:

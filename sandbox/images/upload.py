@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 from sandbox.images.credentials import Credentials, from_docker_config
 from sandbox.images.errors import LayerMissing, RegistryError, RegistryUnavailable
 from sandbox.images.image import digest_of
+from sandbox.images.proxy import through_proxy
 from sandbox.images.reference import Reference
 from sandbox.images.threads import in_thread
 from sandbox.images.transport import Host, HttpProblem, RegistryConfig, explain, hosts_for, persist
@@ -174,7 +175,9 @@ async def open_target(
         credentials = await from_docker_config(reference.domain)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.connect, sock_read=config.read)
     connector = aiohttp.TCPConnector(limit=config.uploads + 2)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as session:
+    async with aiohttp.ClientSession(
+        timeout=timeout, connector=connector, auto_decompress=False, middlewares=(through_proxy,)
+    ) as session:
         own = hosts_for(session, reference.domain, credentials, config, "pull,push")[-1]
         yield Target(own, reference.path, config)
 

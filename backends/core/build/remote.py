@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import posixpath
 import shutil
 import tarfile
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from backends.api.errors import EngineError, InvalidArgument, Unsupported
 from backends.core.build.copying import Inline
 from backends.core.build.parts import Job
+from sandbox.images.proxy import through_proxy, variables
 
 DEADLINE, QUIET_DEADLINE = 600.0, 60.0
 LARGEST = 4 << 30
@@ -37,7 +39,8 @@ async def fetch(url: str, path: Path, limit: int = LARGEST) -> None:
 
     deadline = aiohttp.ClientTimeout(total=DEADLINE, sock_connect=QUIET_DEADLINE, sock_read=QUIET_DEADLINE)
     try:
-        async with aiohttp.ClientSession(timeout=deadline) as session, session.get(url) as answer:
+        session = aiohttp.ClientSession(timeout=deadline, middlewares=(through_proxy,))
+        async with session, session.get(url) as answer:
             if answer.status >= 400:
                 raise InvalidArgument(f"failed to GET {url} with status {answer.status} {answer.reason}: ")
             size = 0
@@ -95,7 +98,8 @@ async def _git(*words: str) -> None:
     child = await asyncio.create_subprocess_exec(
         "git", "-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null", *words,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_TERMINAL_PROMPT": "0", "HOME": "/nonexistent"},
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_TERMINAL_PROMPT": "0", "HOME": "/nonexistent"}
+        | variables(os.environ),
     )  # fmt: skip
     try:
         _, said = await asyncio.wait_for(child.communicate(), _GIT_DEADLINE)

@@ -22,7 +22,8 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 class Peer:
     """``cut``: digest -> sizes after which to break successive answers off. ``fail``: path part -> statuses to give.
 
-    ``token`` is given for every scope instead of one that allows it.
+    ``token`` is given for every scope instead of one that allows it. ``proxied``: (origin, Proxy-Authorization) of what
+    it was asked for as a plain HTTP proxy.
     """
 
     host: str = ""
@@ -37,6 +38,7 @@ class Peer:
     refresh: str = ""
     deny: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)
+    proxied: set[tuple[str, str]] = field(default_factory=set)
 
     def push(self, name: str, tag: str, config: bytes, layers: Sequence[bytes]) -> bytes:
         """Store an image; returns its manifest."""
@@ -105,6 +107,8 @@ async def answer(peer: Peer, request: web.Request) -> web.StreamResponse:
     found = re.fullmatch(r"v2/(.+)/(manifests|blobs|tags)/(.+)", request.match_info["path"])
     assert found, request.path
     name, kind, wanted = found.groups()
+    if request.raw_path.startswith("http://"):
+        peer.proxied.add((str(request.url.origin()), request.headers.get("Proxy-Authorization", "")))
     peer.requests.append((request.path, request.headers.get("Range", "")))
     for part, statuses in peer.fail.items():
         if part in request.path and statuses:
