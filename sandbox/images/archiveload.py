@@ -79,10 +79,7 @@ def _oci(store: Store, members: Members, platform: Platform, brought: list[str])
     names = [_annotated(entry) for entry in entries]
     suitable = _suitable(parsed, platform, names)
     for position in suitable:
-        manifest = _resolve(members, parsed.entries[position][1].digest, platform)
-        config = members.read(_blob_name(manifest.config.digest))
-        if digest_of(config) != manifest.config.digest:
-            raise InvalidImage(f"invalid archive: {manifest.config.digest} is not what its name says")
+        manifest, config = _resolve(members, parsed.entries[position][1].digest, platform)
         sources = [(_blob_name(item.digest), item.digest) for item in manifest.layers]
         _bring_layers(store, config, sources, members, brought)
         loaded += _register(store, config, names[position], manifest.raw)
@@ -100,21 +97,32 @@ def _suitable(index: Index, platform: Platform, names: list[list[Reference]]) ->
         if len(positions) == 1 or any(entry[0] is None for entry in entries):
             chosen += positions
             continue
-        wanted = Index(b"", "", tuple(entries)).choose(platform)
-        chosen.append(positions[[entry[1] for entry in entries].index(wanted)])
+        wanted = Index(b"", "", tuple(entries)).candidates(platform)
+        if not wanted:
+            raise manifests.unmatched(platform)
+        chosen.append(positions[[entry[1] for entry in entries].index(wanted[0][0])])
     return sorted(chosen)
 
 
-def _resolve(members: Members, digest: str, platform: Platform) -> Manifest:
-    for _ in range(3):
-        raw = members.read(_blob_name(digest))
-        if digest_of(raw) != digest:
-            raise InvalidImage(f"invalid archive: {digest} is not what its name says")
-        manifest = manifests.parse(raw)
-        if isinstance(manifest, Manifest):
-            return manifest
-        digest = manifest.choose(platform).digest
-    raise InvalidImage("manifest lists are nested too deep")
+def _resolve(members: Members, digest: str, platform: Platform, depth: int = 0) -> tuple[Manifest, bytes]:
+    """The manifest and config of one image."""
+    document = manifests.parse(_checked(members, digest))
+    if isinstance(document, Manifest):
+        return document, _checked(members, document.config.digest)
+    if depth == manifests.MAX_DEPTH:
+        raise InvalidImage("manifest lists are nested too deep")
+    for entry, ask in document.candidates(platform):
+        manifest, config = _resolve(members, entry.digest, platform, depth + 1)
+        if not ask or platform.rank(Platform.of_config(parse_config(config))) is not None:
+            return manifest, config
+    raise manifests.unmatched(platform)
+
+
+def _checked(members: Members, digest: str) -> bytes:
+    raw = members.read(_blob_name(digest))
+    if digest_of(raw) != digest:
+        raise InvalidImage(f"invalid archive: {digest} is not what its name says")
+    return raw
 
 
 def _bring_layers(

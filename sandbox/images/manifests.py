@@ -23,6 +23,8 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 ACCEPT = ", ".join((DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX))
+MAX_DEPTH = 2
+"""How many indexes may be around an image, one in another."""
 _CONFIGS = (DOCKER_CONFIG, OCI_CONFIG, "application/octet-stream", "")
 _SCHEMA1 = (
     "application/vnd.docker.distribution.manifest.v1+json",
@@ -57,13 +59,18 @@ class Index:
     digest: str
     entries: tuple[tuple[Platform | None, Descriptor], ...]
 
-    def choose(self, wanted: Platform) -> Descriptor:
-        """The entry for ``wanted``; ManifestNotFound in Docker's words."""
+    def candidates(self, wanted: Platform) -> list[tuple[Descriptor, bool]]:
+        """The entry for ``wanted``, or else those without a platform: True for one whose config has yet to tell."""
         offered = [(platform, entry) for platform, entry in self.entries if platform is not None]
         found = choose(wanted, offered)
-        if found is None:
-            raise ManifestNotFound(f"no matching manifest for {wanted} in the manifest list entries")
-        return found
+        if found is not None:
+            return [(found, False)]
+        return [(entry, True) for platform, entry in self.entries if platform is None]
+
+
+def unmatched(wanted: Platform) -> ManifestNotFound:
+    """No entry is for ``wanted``, in Docker's words."""
+    return ManifestNotFound(f"no matching manifest for {wanted} in the manifest list entries")
 
 
 def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
@@ -155,7 +162,7 @@ def _entry(item: object) -> tuple[Platform | None, Descriptor]:
     descriptor = _descriptor(item)
     assert isinstance(item, dict)
     platform = item.get("platform")
-    if not isinstance(platform, dict):
+    if not isinstance(platform, dict) or not platform:
         return None, descriptor
     parts = [platform.get(key) or "" for key in ("os", "architecture", "variant")]
     if not all(isinstance(part, str) for part in parts):

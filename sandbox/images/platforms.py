@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform as host
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sandbox.images.errors import InvalidReference
 
@@ -68,6 +68,11 @@ class Platform:
     def local(cls) -> Platform:
         """Linux on this machine's processor (containers are Linux everywhere)."""
         return cls.of("linux", host.machine())
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any]) -> Platform:
+        """That of an image's config; an image that does not tell its operating system is a Linux one."""
+        return cls.of(config.get("os") or "linux", config.get("architecture") or "", config.get("variant") or "")
 
     def rank(self, other: Platform) -> int | None:
         """How well an image for ``other`` suits this platform: 0 is exact, None is not at all."""

@@ -82,13 +82,19 @@ class Repository:
         ManifestNotFound, AccessDenied, Unauthorized, RegistryUnavailable, RegistryError, InvalidImage.
         """
         top = await self.manifest(self._reference.digest or self._reference.tag or "latest")
-        digest, chosen = top.digest, top
-        for _ in range(2):
-            if isinstance(chosen, Manifest):
-                config = await self._fetch(f"blobs/{chosen.config.digest}", {}, chosen.config)
-                return Found(digest, chosen, config)
-            chosen = await self.manifest(chosen.choose(platform).digest)
-        raise InvalidImage("manifest lists are nested too deep")
+        manifest, config = await self._image(top, platform)
+        return Found(top.digest, manifest, config)
+
+    async def _image(self, document: Manifest | Index, wanted: Platform, depth: int = 0) -> tuple[Manifest, bytes]:
+        if isinstance(document, Manifest):
+            return document, await self._fetch(f"blobs/{document.config.digest}", {}, document.config)
+        if depth == manifests.MAX_DEPTH:
+            raise InvalidImage("manifest lists are nested too deep")
+        for entry, ask in document.candidates(wanted):
+            manifest, config = await self._image(await self.manifest(entry.digest), wanted, depth + 1)
+            if not ask or wanted.rank(Platform.of_config(parse_config(config))) is not None:
+                return manifest, config
+        raise manifests.unmatched(wanted)
 
     async def describe(self) -> Description:
         """What the reference is, without choosing among its platforms. Errors as ``find``."""

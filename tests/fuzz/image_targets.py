@@ -168,7 +168,7 @@ def manifest(data: bytes) -> None:
     manifests.media_type(data)
     if isinstance(found, manifests.Index):
         manifests.platforms(data)
-        found.choose(Platform.local())
+        found.candidates(Platform.local())
 
 
 def image_config(data: bytes) -> None:

@@ -13,6 +13,7 @@ import zstandard
 
 from sandbox.images.archive import Imported, import_, load, save
 from sandbox.images.errors import ImageNotFound, InvalidImage
+from sandbox.images.manifests import OCI_INDEX
 from sandbox.images.platforms import Platform
 from sandbox.images.reference import parse
 from sandbox.images.store import Store
@@ -184,6 +185,16 @@ async def test_of_several_platforms_the_one_asked_for_is_loaded(store: Store) ->
     entries = [("amd64", config([ONE]), [ONE], name), ("arm64", config([TWO]), [TWO], name)]
     loaded = await load(store, stream(oci_layout(*entries)), platform=Platform("linux", "arm64"))
     assert [(item.reference, item.image) for item in loaded] == [("quay.io/x/app:1", digest(config([TWO])))]
+
+
+async def test_an_index_in_a_layout_may_leave_the_platforms_to_the_configs(store: Store) -> None:
+    content = members(oci_layout(("", config([ONE], architecture="arm64"), [ONE], {}), ("", config([TWO]), [TWO], {})))
+    inner = content["index.json"]
+    content[f"blobs/sha256/{digest(inner)[7:]}"] = inner
+    entry = {"mediaType": OCI_INDEX, "digest": digest(inner), "size": len(inner)}
+    content["index.json"] = msgspec.json.encode({"schemaVersion": 2, "manifests": [entry]})
+    loaded = await load(store, stream(files(content)), platform=Platform("linux", "amd64"))
+    assert [item.image for item in loaded] == [digest(config([TWO]))]
 
 
 async def test_a_blob_of_an_oci_layout_that_is_not_its_digest(store: Store) -> None:

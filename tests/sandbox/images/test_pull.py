@@ -131,6 +131,32 @@ def two_platforms(peer: Peer) -> bytes:
     return index
 
 
+def listed(peer: Peer, tag: str, *entries: tuple[str, dict[str, str] | None]) -> None:
+    """An index of images that the peer has: (tag, platform)."""
+    found = []
+    for one, platform in entries:
+        kind, raw = peer.manifests[f"team/app:{one}"]
+        entry: dict[str, object] = {"mediaType": kind, "digest": digest(raw), "size": len(raw)}
+        found.append(entry if platform is None else entry | {"platform": platform})
+    peer.put("team/app", tag, msgspec.json.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": found}), INDEX)
+
+
+async def test_entries_without_a_platform_are_what_their_configs_say(store: Store, peer: Peer) -> None:
+    """containerd's rule, and newer dockerd's: what names the platform comes first."""
+    peer.push("team/app", "amd64", config([ONE]), [packed(ONE)])
+    peer.push("team/app", "arm64", config([TWO], architecture="arm64"), [packed(TWO)])
+    peer.push("team/app", "named", config([BIG]), [packed(BIG)])
+    listed(peer, "one", ("amd64", None))
+    listed(peer, "two", ("arm64", None), ("amd64", {}))
+    listed(peer, "named-too", ("amd64", None), ("named", {"os": "linux", "architecture": "amd64"}))
+    listed(peer, "nested", ("two", None))
+    for tag, layer in (("one", ONE), ("two", ONE), ("named-too", BIG), ("nested", ONE)):
+        events = await run(store, peer, f"team/app:{tag}", platform=AMD64)
+        assert [found.diff_id for found in store.get(events[-1].image).layers] == [digest(layer)], tag
+    with pytest.raises(ManifestNotFound, match=r"^no matching manifest for linux/arm64 in the manifest list entries$"):
+        await run(store, peer, "team/app:one", platform=Platform.parse("linux/arm64"))
+
+
 @pytest.mark.parametrize(
     ("platform", "layer"), [("linux/amd64", ONE), ("linux/x86_64", ONE), ("linux/arm/v6", TWO), ("linux/arm", BIG)]
 )
