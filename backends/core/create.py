@@ -15,7 +15,7 @@ from backends.core.container import Container
 from backends.core.context import Context
 from backends.core.endpoints import Endpoints
 from backends.core.hostconfig import HostConfig
-from backends.core.images import check_image_platform, image_failures
+from backends.core.images import check_image_platform, foreign_platform, image_failures
 from backends.core.links import parse_link
 from backends.core.records import ContainerRecord, MountRecord
 from backends.core.registry import Registry
@@ -58,7 +58,10 @@ class Creator:
             raise
         container.emit("create")
         drivers = self._context.drivers
-        return t.Created(id=record.id, warnings=validate.warnings(request.host_config, drivers.honours, drivers.name))
+        warnings = validate.warnings(request.host_config, drivers.honours, drivers.name)
+        if image is not None and not request.platform and (foreign := foreign_platform(image)):
+            warnings.append(foreign)
+        return t.Created(id=record.id, warnings=warnings)
 
     def _image(self, name: str, platform: tuple[str, str, str]) -> Image | None:
         if not name:

@@ -276,16 +276,26 @@ def read_platform(text: str) -> tuple[str, str, str]:
 
 
 def check_image_platform(name: str, image: Image, platform: tuple[str, str, str]) -> None:
-    """Refuse an image of another platform, in Docker's words."""
+    """Refuse an image of another platform, in Docker's words; "" in ``platform`` is any."""
+    have = Platform.of_config(image.config)
     system, architecture, variant = platform
-    have = Platform.of(image.os or "linux", image.architecture, image.variant)
     wanted = Platform.of(system or have.os, architecture or have.architecture, variant)
-    if wanted.os != have.os or (architecture and wanted.rank(have) is None):
-        has = "/".join(filter(None, (image.os or "linux", image.architecture, image.variant)))
+    if any(platform) and wanted.rank(have) is None:
         raise NotFound(
-            f"image with reference {name} was found but its platform ({has}) "
+            f"image with reference {name} was found but its platform ({have}) "
             f"does not match the specified platform ({'/'.join(filter(None, platform))})"
         )
+
+
+def foreign_platform(image: Image) -> str:
+    """Docker's warning when an image that was asked for without a platform is not for this machine; "" if it is."""
+    have, here = Platform.of_config(image.config), Platform.local()
+    if not have.architecture or here.rank(have) is not None:
+        return ""
+    return (
+        f"The requested image's platform ({have}) does not match the detected host platform ({here}) "
+        "and no specific platform was requested"
+    )
 
 
 def _reference_matches(patterns: Sequence[str], name: str) -> bool:

@@ -10,12 +10,13 @@ import msgspec
 
 from backends.api import types as t
 from backends.api.engine import Download
-from backends.api.errors import InvalidArgument
+from backends.api.errors import InvalidArgument, NotFound
 from backends.core.build.changes import change_config
 from backends.core.build.images import BLANK
 from backends.core.context import Context
-from backends.core.images import announce, image_failures, read_platform
+from backends.core.images import announce, check_image_platform, image_failures, read_platform
 from backends.core.validate import check_platform
+from sandbox.images.errors import ImageNotFound
 from sandbox.images.reference import Reference, parse
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Transfer:
         with image_failures():
             reference = _reference(name, tag)
             if platform:
-                check_platform(platform)
+                check_platform(platform)  # in Docker's words
             wanted = Platform.parse(platform) if platform else None
             credentials = Credentials.of_auth_config(auth) or await from_docker_config(reference.domain)
 
@@ -56,7 +57,7 @@ class Transfer:
                 return self._pulled_all(reference, [replace(reference, tag=one) for one in tags], begin)
             events = begin(reference)
             first = await anext(events)
-        return self._pulled(reference, first, events)
+        return self._pulled(reference, first, events, check_platform(platform))
 
     async def _tags(self, reference: Reference, credentials: Credentials) -> list[str]:
         from sandbox.images.registry import open_repository
@@ -86,14 +87,23 @@ class Transfer:
         return await login(credentials, self._registry)
 
     async def _pulled(
-        self, reference: Reference, first: PullEvent, events: AsyncIterator[PullEvent]
+        self, reference: Reference, first: PullEvent, events: AsyncIterator[PullEvent], platform: tuple[str, str, str]
     ) -> AsyncIterator[t.Progress]:
         yield _progress(first)
+        event = first
         with image_failures():
             async for event in events:
                 yield _progress(event)
         name = reference.tagged().familiar
         announce(self._context, "pull", name, reference.familiar_name)
+        try:
+            image = self._context.images.get(event.image)
+        except ImageNotFound:
+            return  # removed already
+        try:
+            check_image_platform(str(reference.tagged()), image, platform)
+        except NotFound as mismatch:  # a single image, not one of an index: Docker takes it and says so
+            yield t.Progress(status=f"WARNING: {mismatch.message}")
 
     async def load(self, body: AsyncIterator[bytes], quiet: bool, platform: str) -> AsyncIterator[t.Progress]:
         """Docker's POST /images/load; ``platform`` chooses among those of an archive, else it is this host's."""
@@ -142,11 +152,14 @@ class Transfer:
 
         with image_failures():
             reference = _reference(repo, tag) if repo else None
+            wanted = Platform.parse(platform) if platform else None
+            if wanted is not None and wanted.os != "linux":
+                raise InvalidArgument("operating system is not supported")
             how = Imported(
                 reference=reference,
                 config=change_config(BLANK, changes),
                 message=message or "Imported from -",
-                platform=Platform.parse(platform) if platform else None,
+                platform=wanted,
             )
             image = await import_(self._context.images, body, how)
         if reference:

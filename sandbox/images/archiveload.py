@@ -128,7 +128,11 @@ def _checked(members: Members, digest: str) -> bytes:
 def _bring_layers(
     store: Store, config: bytes, sources: Sequence[tuple[object, str | None]], members: Members, brought: list[str]
 ) -> None:
-    wanted = diff_ids(parse_config(config))
+    parsed = parse_config(config)
+    system = parsed.get("os") or "linux"
+    if system != "linux":
+        raise InvalidImage(f"cannot load {system} image on linux")
+    wanted = diff_ids(parsed)
     if len(wanted) != len(sources):
         raise InvalidImage(f"invalid manifest, layers length mismatch: expected {len(sources)}, got {len(wanted)}")
     for diff_id, (name, digest) in zip(wanted, sources, strict=True):

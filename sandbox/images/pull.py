@@ -15,7 +15,7 @@ from typing import Literal
 from sandbox.images.credentials import Credentials
 from sandbox.images.download import Partial, download, open_partial
 from sandbox.images.errors import ImageNotFound, InvalidImage, LayerMissing, StorageFull, first_failure
-from sandbox.images.image import Image, diff_ids, parse_config
+from sandbox.images.image import Image, diff_ids, digest_of, parse_config
 from sandbox.images.manifests import Descriptor
 from sandbox.images.platforms import Platform
 from sandbox.images.reference import Reference
@@ -140,8 +140,22 @@ class _Pull:
         manifest = self._found.manifest.raw
         return self._store.add(self._found.config, references=names, manifest=manifest)
 
+    def _known(self) -> bool:
+        """Whether the very image is here, whole."""
+        try:
+            self._store.get(digest_of(self._found.config))
+        except (ImageNotFound, LayerMissing):
+            return False
+        return True
+
     async def _layers(self) -> None:
-        wanted = diff_ids(parse_config(self._found.config))
+        if await in_thread(self._known):
+            return
+        config = parse_config(self._found.config)
+        wanted = diff_ids(config)
+        system = config.get("os") or "linux"
+        if system != "linux":
+            raise InvalidImage(f'image operating system "{system}" cannot be used on this platform')
         blobs = self._found.manifest.layers
         if len(wanted) != len(blobs):
             raise InvalidImage("the manifest does not have as many layers as the image config")

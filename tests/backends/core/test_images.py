@@ -17,8 +17,11 @@ from backends.core.build.changes import change_config
 from backends.core.engine import CoreEngine
 from backends.core.login import login
 from backends.core.transfer import human_size, progress_bar
+from sandbox.images.platforms import Platform
 from sandbox.images.store import Store
 from tests.backends.core.conftest import Shop, chunks, rootfs
+from tests.sandbox.images.making import config, packed
+from tests.sandbox.images.peer import Peer, serve
 
 
 async def names(core: CoreEngine, all: bool = False, **filters: list[str]) -> list[list[str]]:
@@ -203,3 +206,31 @@ async def test_what_failed_pulls_left_is_collected(make_engine: Callable[[], Cor
     assert await core.prune_images({}) == ([], size)
     assert set(images.layers.all()) == {base, new}
     await core.close()
+
+
+async def test_an_image_of_another_platform_is_taken_with_a_warning(core: CoreEngine, shop: Shop) -> None:
+    layer = rootfs()
+    async with serve(Peer()) as peer:
+        peer.push("app", "1", config([layer], architecture="s390x"), [packed(layer)])
+        name = f"{peer.host}/app"
+        told = [line.status async for line in await core.pull_image(name, "1", "linux/amd64", {})]
+        warning = (
+            f"WARNING: image with reference {name}:1 was found but its platform (linux/s390x) "
+            "does not match the specified platform (linux/amd64)"
+        )
+        assert told[-2:] == [f"Status: Downloaded newer image for {name}:1", warning]
+        quiet = [line.status async for line in await core.pull_image(name, "1", "", {})]
+        assert quiet[-1] == f"Status: Image is up to date for {name}:1"
+    created = await core.create_container(t.CreateContainer(config={"Image": f"{name}:1", "Cmd": ["true"]}))
+    assert created.warnings == [
+        f"The requested image's platform (linux/s390x) does not match the detected host platform ({Platform.local()}) "
+        "and no specific platform was requested"
+    ]
+    chosen = t.CreateContainer(platform="linux/s390x", config={"Image": f"{name}:1", "Cmd": ["true"]})
+    assert (await core.create_container(chosen)).warnings == []
+
+
+async def test_a_root_file_system_for_windows_is_not_imported(core: CoreEngine) -> None:
+    with pytest.raises(InvalidArgument, match=r"^operating system is not supported$"):
+        await core.import_image(chunks(rootfs()), "x", "1", "", [], "windows/amd64")
+    assert await names(core) == [["busybox:latest"]]

@@ -172,6 +172,16 @@ def oci_layout(*entries: tuple[str, bytes, list[bytes], Mapping[str, object]]) -
     return files(content)
 
 
+async def test_an_image_for_windows_is_not_loaded(store: Store) -> None:
+    for data in (
+        docker_archive([ONE], "app:1", os="windows"),
+        oci_layout(("", config([ONE], os="windows"), [ONE], {})),
+    ):
+        with pytest.raises(InvalidImage, match=r"^cannot load windows image on linux$"):
+            await load(store, stream(data))
+    assert (store.images(), store.layers.all()) == ([], [])
+
+
 async def test_an_oci_layout_is_loaded(store: Store) -> None:
     name = {"io.containerd.image.name": "docker.io/library/app:1", "org.opencontainers.image.ref.name": "1"}
     data = oci_layout(("", config([ONE]), [packed(ONE)], name), ("", config([TWO]), [TWO], {}))

@@ -110,7 +110,10 @@ async def test_what_is_here_is_not_fetched_again(store: Store, peer: Peer) -> No
     ]
     assert told[-1] == f"Status: Downloaded newer image for {peer.host}/team/app:1"
     assert len(peer.asked(digest(packed(ONE)))) == 1
-    assert lines(await run(store, peer))[-1] == f"Status: Image is up to date for {peer.host}/team/app:1"
+    assert lines(await run(store, peer))[1:] == [
+        told[-2],
+        f"Status: Image is up to date for {peer.host}/team/app:1",
+    ]
 
 
 async def test_by_digest_the_image_gets_no_tag(store: Store, peer: Peer) -> None:
@@ -155,6 +158,13 @@ async def test_entries_without_a_platform_are_what_their_configs_say(store: Stor
         assert [found.diff_id for found in store.get(events[-1].image).layers] == [digest(layer)], tag
     with pytest.raises(ManifestNotFound, match=r"^no matching manifest for linux/arm64 in the manifest list entries$"):
         await run(store, peer, "team/app:one", platform=Platform.parse("linux/arm64"))
+
+
+async def test_an_image_for_windows_is_refused_before_its_layers_come(store: Store, peer: Peer) -> None:
+    peer.push("team/app", "1", config([ONE], os="windows"), [packed(ONE)])
+    message = await failing(store, peer, InvalidImage)
+    assert message == 'image operating system "windows" cannot be used on this platform'
+    assert peer.asked(digest(packed(ONE))) == []
 
 
 @pytest.mark.parametrize(
