@@ -163,28 +163,18 @@ class Images:
     async def remove(self, name: str, force: bool, no_prune: bool) -> list[t.RemovedImage]:
         """Docker's DELETE /images/{name}."""
         image = self.resolve(name)
-        users = self._users(image.id)
-        if force and users.stopped and not users.running and self._is_last_name(image, name):
-            removed = await blocking(self._doom, image)
-        else:
-            removed = await blocking(
-                functools.partial(remove, self._store, name, users=self._users, force=force, prune=not no_prune)
-            )
+        work = functools.partial(remove, users=self._users, force=force, prune=not no_prune, doomed=self._doomed)
+        before = len(self._doomed)
+        try:
+            removed = await blocking(work, self._store, name)
+        finally:
+            if len(self._doomed) != before:
+                self._save_doomed()
         self._announce(image, removed)
         return [_removed(entry) for entry in removed]
 
-    def _is_last_name(self, image: Image, name: str) -> bool:
-        """Whether removing ``name`` (or the id) would remove the image itself."""
-        if len(image.tags) > 1:
-            return name not in image.tags and parse(name).tagged().familiar not in image.tags
-        return True
-
-    def _doom(self, image: Image) -> list[Removed]:
-        """Take an image's names away but keep its content for the containers that were made of it."""
-        removed = [Removed(untagged=self._store.untag(ref).familiar) for ref in self._store.references(image.id)]
-        self._doomed.add(image.id)
+    def _save_doomed(self) -> None:
         self._context.store.put("setting", _DOOMED, sorted(self._doomed))
-        return [*removed, Removed(deleted=image.id)]
 
     async def release(self, image_id: str) -> None:
         """A container is gone: so is the content of its image, if only it still needed that."""
@@ -192,7 +182,7 @@ class Images:
         if image_id not in self._doomed or users.running or users.stopped:
             return
         self._doomed.discard(image_id)
-        self._context.store.put("setting", _DOOMED, sorted(self._doomed))
+        self._save_doomed()
         try:
             if self._store.get(image_id).dangling:
                 await blocking(self._store.delete, image_id)
@@ -214,8 +204,8 @@ class Images:
         for entry in removed:
             if entry.untagged:
                 self._context.events.emit("image", "untag", image.id, {**labels, "name": image.id})
-            elif entry.deleted == image.id:
-                self._context.events.emit("image", "delete", image.id, {"name": image.id})
+            elif entry.deleted == entry.image:
+                self._context.events.emit("image", "delete", entry.image, {"name": entry.image})
 
     async def prune(self, filters: t.Filters) -> tuple[list[t.RemovedImage], int]:
         """Remove what no container uses: dangling images, or all with dangling=false."""

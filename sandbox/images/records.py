@@ -54,6 +54,10 @@ class Records:
         """Every image's id."""
         return [f"sha256:{name}" for name in os.listdir(self._directory)]
 
+    def has(self, image_id: str) -> bool:
+        """Whether there is such an image."""
+        return (self._directory / image_id.removeprefix("sha256:")).exists()
+
     def read(self, image_id: str) -> Record:
         """FileNotFoundError if there is no such image."""
         return msgspec.json.decode((self._directory / image_id.removeprefix("sha256:")).read_bytes(), type=Record)

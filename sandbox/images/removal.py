@@ -5,7 +5,7 @@ all names to be of one repository, unless forced.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableSet
 from dataclasses import dataclass
 
 from sandbox.images.errors import ImageConflict
@@ -23,8 +23,12 @@ class Users:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """One line of the answer: ``untagged`` (a familiar name) or ``deleted`` (an image or layer id) is set."""
+    """One line of the answer: ``untagged`` (a familiar name) or ``deleted`` (an image or layer id) is set.
 
+    ``image`` is the id of the image that it is about.
+    """
+
+    image: str
     untagged: str = ""
     deleted: str = ""
 
@@ -36,88 +40,99 @@ def remove(
     users: Callable[[str], Users],
     force: bool = False,
     prune: bool = True,
+    doomed: MutableSet[str] | None = None,
 ) -> list[Removed]:
     """Remove what ``ref`` names; ``users`` says who uses an image id. ImageNotFound, ImageConflict.
 
-    ``prune`` also deletes parents that are left without a name, as dockerd does unless told ``noprune``.
+    ``prune`` also deletes parents that are left without a name, as dockerd does unless told ``noprune``. ``doomed``
+    are the images that count as removed while a container still needs their content: an image in use that is removed
+    by force becomes one.
     """
     image = store.resolve(ref)
-    references = store.references(image.id)
-    removed: list[Removed] = []
-    if not _is_id(ref, image.id):
-        return _remove_name(store, image.id, parse(ref).tagged(), users, force=force, prune=prune)
-    if _single_repository(references):
-        _check(store, image.id, users(image.id), force=force, named=False)
-        removed += _untag(store, references)
-    return removed + _delete(store, image.id, users, force=force, prune=prune, quiet=False)
+    return _Removal(store, users, force, prune, set() if doomed is None else doomed).remove(ref, image.id)
 
 
-def _remove_name(
-    store: Store, image_id: str, reference: Reference, users: Callable[[str], Users], *, force: bool, prune: bool
-) -> list[Removed]:
-    used = users(image_id)
-    user = used.running or used.stopped
-    before = store.references(image_id)
-    if user and not force and _single_repository(before):
-        raise ImageConflict(
-            f'conflict: unable to remove repository reference "{reference.familiar}" (must force) - '
-            f"container {user[:12]} is using its referenced image {_short(image_id)}"
-        )
-    removed = _untag(store, [reference])
-    left = store.references(image_id)
-    same = [ref for ref in left if ref.name == reference.name]
-    if not reference.digest and all(ref.digest for ref in same):
-        removed += _untag(store, same)
-        left = store.references(image_id)
-    if left:
-        return removed
-    return removed + _delete(store, image_id, users, force=force, prune=prune, quiet=True)
+@dataclass
+class _Removal:
+    store: Store
+    users: Callable[[str], Users]
+    force: bool
+    prune: bool
+    doomed: MutableSet[str]
 
+    def remove(self, ref: str, image_id: str) -> list[Removed]:
+        if not _is_id(ref, image_id):
+            return self._remove_name(image_id, parse(ref).tagged())
+        references = self.store.references(image_id)
+        removed: list[Removed] = []
+        if _single_repository(references):
+            self._check(image_id, force=self.force, named=False)
+            removed += self._untag(image_id, references)
+        return removed + self._delete(image_id, force=self.force, quiet=False)
 
-def _delete(
-    store: Store, image_id: str, users: Callable[[str], Users], *, force: bool, prune: bool, quiet: bool
-) -> list[Removed]:
-    used = users(image_id)
-    try:
-        _check(store, image_id, used, force=force, named=True)
-    except ImageConflict:
-        if quiet and (store.references(image_id) or used.running or used.stopped or store.children(image_id)):
-            return []
-        raise
-    parent = store.get(image_id).parent
-    removed = _untag(store, store.references(image_id))
-    removed += [Removed(deleted=gone) for gone in store.delete(image_id)]
-    if not prune or not parent or parent not in store.ids():
-        return removed
-    return removed + _delete(store, parent, users, force=False, prune=True, quiet=True)
+    def _remove_name(self, image_id: str, reference: Reference) -> list[Removed]:
+        used = self.users(image_id)
+        user = used.running or used.stopped
+        if user and not self.force and _single_repository(self.store.references(image_id)):
+            raise ImageConflict(
+                f'conflict: unable to remove repository reference "{reference.familiar}" (must force) - '
+                f"container {user[:12]} is using its referenced image {_short(image_id)}"
+            )
+        removed = self._untag(image_id, [reference])
+        left = self.store.references(image_id)
+        same = [ref for ref in left if ref.name == reference.name]
+        if not reference.digest and all(ref.digest for ref in same):
+            removed += self._untag(image_id, same)
+            left = self.store.references(image_id)
+        return removed if left else removed + self._delete(image_id, force=self.force, quiet=True)
 
+    def _delete(self, image_id: str, *, force: bool, quiet: bool) -> list[Removed]:
+        """Delete an image, then its parents; ``quiet``: what may not be deleted stays without an error."""
+        try:
+            used = self._check(image_id, force=force, named=True)
+        except ImageConflict:
+            if quiet:
+                return []
+            raise
+        parent = self.store.get(image_id).parent
+        removed = self._untag(image_id, self.store.references(image_id))
+        if used.stopped:
+            self.doomed.add(image_id)
+            return [*removed, Removed(image_id, deleted=image_id)]
+        removed += [Removed(image_id, deleted=gone) for gone in self.store.delete(image_id)]
+        if not self.prune or not parent or parent in self.doomed or not self.store.has(parent):
+            return removed
+        return removed + self._delete(parent, force=False, quiet=True)
 
-def _check(store: Store, image_id: str, used: Users, *, force: bool, named: bool) -> None:
-    """Hard conflicts cannot be forced, soft ones can; ``named``: remaining names are a (soft) conflict too."""
-    short = _short(image_id)
-    if store.children(image_id):
-        raise ImageConflict(f"conflict: unable to delete {short} (cannot be forced) - image has dependent child images")
-    if used.running:
-        raise ImageConflict(
-            f"conflict: unable to delete {short} (cannot be forced) - "
-            f"image is being used by running container {used.running[:12]}"
-        )
-    if force:
-        return
-    if named and store.references(image_id):
-        raise ImageConflict(
-            f"conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories"
-        )
-    if used.stopped:
-        raise ImageConflict(
-            f"conflict: unable to delete {short} (must be forced) - "
-            f"image is being used by stopped container {used.stopped[:12]}"
-        )
+    def _check(self, image_id: str, *, force: bool, named: bool) -> Users:
+        """Hard conflicts cannot be forced, soft ones can; ``named``: remaining names are a (soft) conflict too."""
+        short = _short(image_id)
+        if set(self.store.children(image_id)) - self.doomed:
+            raise ImageConflict(
+                f"conflict: unable to delete {short} (cannot be forced) - image has dependent child images"
+            )
+        used = self.users(image_id)
+        if used.running:
+            raise ImageConflict(
+                f"conflict: unable to delete {short} (cannot be forced) - "
+                f"image is being used by running container {used.running[:12]}"
+            )
+        if force:
+            return used
+        if named and self.store.references(image_id):
+            raise ImageConflict(
+                f"conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories"
+            )
+        if used.stopped:
+            raise ImageConflict(
+                f"conflict: unable to delete {short} (must be forced) - "
+                f"image is being used by stopped container {used.stopped[:12]}"
+            )
+        return used
 
-
-def _untag(store: Store, references: list[Reference]) -> list[Removed]:
-    ordered = sorted(references, key=lambda ref: (ref.digest is not None, str(ref)))
-    return [Removed(untagged=store.untag(ref).familiar) for ref in ordered]
+    def _untag(self, image_id: str, references: list[Reference]) -> list[Removed]:
+        ordered = sorted(references, key=lambda ref: (ref.digest is not None, str(ref)))
+        return [Removed(image_id, untagged=self.store.untag(ref).familiar) for ref in ordered]
 
 
 def _is_id(ref: str, image_id: str) -> bool:

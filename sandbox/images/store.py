@@ -97,6 +97,10 @@ class Store:
                 continue  # deleted by another process since the listing
         return sorted(found, key=lambda image: (-image.created_ns, image.id))
 
+    def has(self, image_id: str) -> bool:
+        """Whether there is an image of this full id."""
+        return self._records.has(image_id)
+
     def ids(self) -> list[str]:
         """Every image's id."""
         return self._records.ids()

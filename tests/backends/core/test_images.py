@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from backends.api import types as t
@@ -85,6 +86,47 @@ async def test_removed_by_force_it_serves_its_containers_until_the_last(
     assert core.context.images.ids() == [image]
     await core.remove_container(found)
     assert core.context.images.ids() == []
+
+
+async def committed(core: CoreEngine, container: str, repo: str) -> str:
+    return await core.commit_container(container, t.CommitContainer(repo=repo))
+
+
+async def told(core: CoreEngine, kind: str, since: int) -> list[tuple[str, str]]:
+    """The events of a kind since then: (action, actor)."""
+    stream = await core.events(since, core.context.clock(), {"type": [kind]})
+    return [(event.Action, event.Actor["ID"]) async for event in stream]
+
+
+async def test_what_force_does_not_remove(core: CoreEngine, shop: Shop) -> None:
+    """As dockerd 20.10: an image with children only loses its name, by id it is refused."""
+    middle = await committed(core, await shop.create("true"), "middle")
+    shop.image = "middle"
+    top = await committed(core, await shop.create("true", name="user"), "top")
+    with pytest.raises(Conflict) as refused:
+        await core.remove_image(middle, True, False)
+    assert refused.value.message == (
+        f"conflict: unable to delete {middle[7:19]} (cannot be forced) - image has dependent child images"
+    )
+    removed = await core.remove_image("middle", True, False)
+    assert [(entry.untagged, entry.deleted) for entry in removed] == [("middle:latest", msgspec.UNSET)]
+    assert (await core.inspect_image(middle)).repo_tags == []
+    since = core.context.clock()
+    await core.remove_container("user")
+    removed = await core.remove_image("top", False, False)
+    assert [entry.deleted for entry in removed if entry.deleted in (top, middle)] == [top, middle]
+    assert await told(core, "image", since) == [("untag", top), ("delete", top), ("delete", middle)]
+
+
+async def test_a_child_that_only_its_container_needs_holds_no_parent(core: CoreEngine, shop: Shop) -> None:
+    child = await committed(core, await shop.create("true", name="first"), "child")
+    await core.remove_container("first")
+    shop.image = "child"
+    found = await shop.create("true")
+    await core.remove_image("child", True, False)
+    await core.remove_image("busybox", False, False)
+    assert core.context.images.ids() == [child]
+    assert await shop.finish(found) == 0
 
 
 async def test_prune_keeps_what_is_used_or_named(core: CoreEngine, shop: Shop) -> None:
