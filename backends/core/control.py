@@ -293,6 +293,7 @@ class Control:
                 continue
             freed += size
             gone.append(container.id)
+        self._context.events.pruned("container", freed)
         return t.Pruned(deleted=gone, space_reclaimed=freed)
 
 

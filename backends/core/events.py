@@ -48,6 +48,10 @@ class EventBus:
                 continue
             queue.put_nowait(event)
 
+    def pruned(self, kind: str, reclaimed: int) -> None:
+        """Record that a prune of this kind of objects ended (API 1.41), whatever it removed; ``reclaimed`` is bytes."""
+        self.emit(kind, "prune", "", {"reclaimed": str(reclaimed)})
+
     async def subscribe(self, since: int, until: int, filters: Filters) -> AsyncIterator[Event]:
         """Yield matching events; from the history when ``since`` is set, up to ``until`` when that is set."""
         matches = event_filter(filters)

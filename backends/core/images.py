@@ -225,7 +225,9 @@ class Images:
                 continue
             gone += await self._remove_unused(image)
         after = disk_usage(await blocking(self._store.images)).layers_size
-        return gone, max(before - after, 0) + await blocking(self._store.collect, PRUNED_AGE)
+        freed = max(before - after, 0) + await blocking(self._store.collect, PRUNED_AGE)
+        self._context.events.pruned("image", freed)
+        return gone, freed
 
     async def collect(self) -> None:
         """Remove what failed and killed pulls, loads and builds left and nobody took up again."""

@@ -239,6 +239,7 @@ class Networks:
                 continue
             await self.remove(record.id)
             gone.append(record.name)
+        self._context.events.pruned("network", 0)
         return t.Pruned(deleted=gone)
 
     def _emit(self, record: NetworkRecord, action: str) -> None:

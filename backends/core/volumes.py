@@ -154,6 +154,7 @@ class Volumes:
             freed += await asyncio.to_thread(tree_size, self.data(record.name))
             await self.remove(record.name, force=True)
             gone.append(record.name)
+        self._context.events.pruned("volume", freed)
         return t.Pruned(deleted=gone, space_reclaimed=freed)
 
     async def usage(self) -> list[t.Volume]:

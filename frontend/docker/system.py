@@ -195,8 +195,9 @@ def _known_before_1_46(event: t.Event) -> bool:
 def render_event(event: t.Event) -> dict[str, Any]:
     """An event with the older top-level fields, which clients up to API 1.51 read."""
     fields: dict[str, Any] = msgspec.to_builtins(event)
+    older: dict[str, str] = {}
     if event.Type in ("container", "image"):
-        fields |= {"status": event.Action, "id": event.Actor.get("ID", "")}
+        older = {"status": event.Action, "id": event.Actor.get("ID", "")}
     if event.Type == "container":
-        fields["from"] = (event.Actor.get("Attributes") or {}).get("image", "")
-    return fields
+        older["from"] = (event.Actor.get("Attributes") or {}).get("image", "")
+    return fields | {name: text for name, text in older.items() if text}

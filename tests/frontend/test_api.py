@@ -553,6 +553,11 @@ async def test_events(site: Site, peer: Peer) -> None:
     assert (found["status"], found["id"], found["from"], found["Actor"]) == ("die", "c1", "cat", actor)
     peer.news.put_nowait(t.Event(Type="network", Action="create", Actor=actor, scope="local", time=1, timeNano=2))
     assert not json.loads(await wire.chunk()).keys() & {"status", "id", "from"}
+    freed = {"ID": "", "Attributes": {"reclaimed": "6"}}
+    peer.news.put_nowait(t.Event(Type="container", Action="prune", Actor=freed, scope="local", time=1, timeNano=2))
+    found = json.loads(await wire.chunk())
+    assert found == {"Type": "container", "Action": "prune", "Actor": freed, "scope": "local", "time": 1,
+                     "timeNano": 2, "status": "prune"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("version", "told"), [("1.45", ["tag"]), ("1.46", ["create", "tag"])])

@@ -190,6 +190,7 @@ class Builds:
             gone.append(kept.id)
             freed += kept.size
         self._forget(all and not filters)
+        self._context.events.pruned("builder", freed)
         return t.Pruned(deleted=gone, space_reclaimed=freed)
 
     def _forget(self, everything: bool) -> None:

@@ -46,6 +46,30 @@ async def test_order_of_one_life(core: CoreEngine, shop: Shop) -> None:
     ]  # fmt: skip
 
 
+async def test_each_prune_is_told_with_what_it_freed(core: CoreEngine, shop: Shop) -> None:
+    await shop.run("sh", "-c", "echo 12345 > file")
+    since = core.context.clock()
+    container = await core.prune_containers({})
+    await core.prune_networks({})
+    await core.prune_volumes({})
+    await core.prune_builds({}, False, t.KeepCache())
+    image = (await core.inspect_image("busybox")).id
+    _, freed = await core.prune_images({"dangling": ["false"]})
+    events = [event async for event in await core.events(since, core.context.clock(), {})]
+    assert [(event.Type, event.Action, event.Actor["ID"]) for event in events[1:]] == [
+        ("container", "prune", ""),
+        ("network", "prune", ""),
+        ("volume", "prune", ""),
+        ("builder", "prune", ""),
+        ("image", "untag", image),
+        ("image", "delete", image),
+        ("image", "prune", ""),
+    ]
+    reclaimed = [event.Actor["Attributes"]["reclaimed"] for event in events if event.Action == "prune"]
+    assert reclaimed == [str(container.space_reclaimed), "0", "0", "0", str(freed)]
+    assert container.space_reclaimed >= 6
+
+
 async def test_attributes(core: CoreEngine, shop: Shop) -> None:
     found = await shop.create("sh", "-c", "exit 4", name="gc", Labels={"x": "y"})
     await shop.finish(found)
