@@ -179,7 +179,7 @@ class CoreEngine:
         found = summary.select(self.registry, all, limit, filters, self.images.ids)
         known = await sizes(self.context.drivers.files, found) if size else {}
         present = [container for container in found if not container.gone]
-        return summary.rows(present, self.context.clock(), self.registry, known)
+        return summary.rows(present, self.context.clock(), self.registry, known, self.images.ids)
 
     async def inspect_container(self, ref: str, size: bool = False) -> t.Container:
         container = self.registry.find(ref)

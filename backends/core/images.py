@@ -86,9 +86,9 @@ class Images:
         return image.id in self._doomed and image.dangling
 
     def ids(self, name: str) -> set[str]:
-        """Return the ids that an ancestor filter means; none for an unknown name."""
+        """Return the ids that a name means: one, or none for an unknown name."""
         try:
-            return {self._store.resolve(name).id}
+            return {self._store.identify(name)}
         except image_errors.ImageError:
             return set()
 

@@ -146,10 +146,19 @@ def _created(registry: Registry, ref: str) -> int:
 
 
 def rows(
-    containers: Iterable[Container], now: int, registry: Registry, sizes: Mapping[str, tuple[int, int]]
+    containers: Iterable[Container],
+    now: int,
+    registry: Registry,
+    sizes: Mapping[str, tuple[int, int]],
+    image_ids: Callable[[str], set[str]],
 ) -> list[t.ContainerSummary]:
-    """Return the rows of these containers, ``sizes`` (by id) of those that shall show them."""
+    """Return the rows of these containers, ``sizes`` (by id) of those that shall show them.
+
+    ``image_ids``: what an image's name means now; a container whose image lost its name shows the image's id.
+    """
     found = [_row(container, now) for container in containers]
+    meant = {name: image_ids(name) for name in {row.image for row in found}}
+    found = [_renamed(row) if row.image_id not in meant[row.image] else row for row in found]
     linked = _linked(registry)
     if linked or sizes:
         return [_extended(row, linked.get(row.id), sizes.get(row.id)) for row in found]
@@ -176,6 +185,10 @@ def _row(container: Container, now: int) -> t.ContainerSummary:
     elif row.state not in _TIMELESS and (text := status_text(container, now)) != row.status:
         row = container.rendered = msgspec.structs.replace(row, status=text)
     return row
+
+
+def _renamed(row: t.ContainerSummary) -> t.ContainerSummary:
+    return msgspec.structs.replace(row, image=row.image_id)
 
 
 def _extended(row: t.ContainerSummary, linked: list[str] | None, sizes: tuple[int, int] | None) -> t.ContainerSummary:

@@ -88,4 +88,4 @@ class System:
     async def _containers(self) -> list[t.ContainerSummary]:
         found = await sizes(self._context.drivers.files, self._registry)
         containers = [container for container in self._registry if container.id in found]
-        return summary.rows(containers, self._context.clock(), self._registry, found)
+        return summary.rows(containers, self._context.clock(), self._registry, found, self._images.ids)

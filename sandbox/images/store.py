@@ -47,9 +47,13 @@ class Store:
 
         A name wins over an id prefix that looks like it, as in Docker.
         """
+        return self.get(self.identify(ref))
+
+    def identify(self, ref: str) -> str:
+        """The id that ``ref`` means, as ``resolve`` finds it; of a whole id it is not looked up whether it exists."""
         whole = ref.removeprefix("sha256:")
         if len(whole) == 64 and id_prefix(whole):
-            return self.get(f"sha256:{whole}")
+            return f"sha256:{whole}"
         try:
             reference = parse(ref).tagged()
         except InvalidReference:
@@ -60,7 +64,7 @@ class Store:
         found = found or self._by_prefix(ref)
         if found is None:
             raise ImageNotFound(f"No such image: {reference.familiar if reference else ref}")
-        return self.get(found)
+        return found
 
     def get(self, image_id: str) -> Image:
         """The image of a full id; ImageNotFound."""

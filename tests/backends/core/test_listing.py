@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from backends.api import types as t
 from backends.api.errors import EngineError
 from backends.core.clock import human_duration, rfc3339, rfc3339_fixed
 from backends.core.drivers import ProcessRow
@@ -34,6 +35,27 @@ def test_times() -> None:
 
 def test_command_text() -> None:
     assert command_text(["sh", "-c", "echo out; sleep 1"]) == "sh -c 'echo out; sleep 1'"
+
+
+async def test_a_container_shows_its_images_id_once_the_name_means_another(core: CoreEngine, shop: Shop) -> None:
+    image = (await core.inspect_image("busybox")).id
+    found = await shop.create("true", name="one")
+    await core.commit_container(found, t.CommitContainer(repo="other"))
+    await core.tag_image(image, "mine", "1")
+    shop.image = "mine:1"
+    await shop.create("true", name="two")
+    shop.image = image[7:19]
+    await shop.create("true", name="three")
+
+    async def shown() -> list[str]:
+        return [row.image for row in await core.list_containers(True, 0, False, {})]
+
+    assert await shown() == [image[7:19], "mine:1", "busybox"]
+    await core.tag_image("other", "mine", "1")
+    await core.remove_image("busybox", True, False)
+    assert await shown() == [image[7:19], image, image]
+    await core.tag_image(image, "mine", "1")
+    assert await shown() == [image[7:19], "mine:1", image]
 
 
 async def test_rows_and_filters(core: CoreEngine, shop: Shop) -> None:
