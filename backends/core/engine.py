@@ -176,7 +176,7 @@ class CoreEngine:
         return await self.context.complete(self._creator.create(request))
 
     async def list_containers(self, all: bool, limit: int, size: bool, filters: t.Filters) -> list[t.ContainerSummary]:
-        found = summary.select(self.registry, all, limit, filters, self.images.ids)
+        found = summary.select(self.registry, all, limit, filters, self.images.descendants)
         known = await sizes(self.context.drivers.files, found) if size else {}
         present = [container for container in found if not container.gone]
         return summary.rows(present, self.context.clock(), self.registry, known, self.images.ids)

@@ -92,6 +92,15 @@ class Images:
         except image_errors.ImageError:
             return set()
 
+    def descendants(self, name: str) -> set[str]:
+        """Return the ids that an ancestor filter means: the image and all that were made from it here."""
+        found: set[str] = set()
+        new = self.ids(name)
+        while new:
+            found |= new
+            new = {child for image_id in new for child in self._store.children(image_id)} - found
+        return found
+
     def inspect(self, name: str, platform: str = "") -> t.Image:
         """Docker's GET /images/{name}/json; with ``platform`` (a specifier or its JSON) it must be that one."""
         image = self.resolve(name)

@@ -66,7 +66,7 @@ def _tests(registry: Registry, filters: t.Filters, image_ids: Callable[[str], se
     any_of("expose", lambda container, value: _covers(value, _exposed(container)))
     if ancestors := filters.get("ancestor"):
         ids = set().union(*(image_ids(name) for name in ancestors))
-        tests.append(lambda c: c.record.image in ids or c.record.config.get("Image") in ancestors)
+        tests.append(lambda container: container.record.image in ids)
     for key, sign in (("before", 1), ("since", -1)):
         for ref in filters.get(key, ()):
             moment = _created(registry, ref)

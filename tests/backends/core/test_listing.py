@@ -58,6 +58,20 @@ async def test_a_container_shows_its_images_id_once_the_name_means_another(core:
     assert await shown() == [image[7:19], "mine:1", image]
 
 
+async def test_the_ancestor_filter_means_an_image_and_what_was_made_from_it(core: CoreEngine, shop: Shop) -> None:
+    one = await shop.create("true", name="one")
+    child = await core.commit_container(one, t.CommitContainer(repo="child"))
+    shop.image = "child"
+    await shop.create("true", name="two")
+
+    async def of(ancestor: str) -> list[str]:
+        return [row.names[0] for row in await core.list_containers(True, 0, False, {"ancestor": [ancestor]})]
+
+    assert (await of("busybox"), await of("child")) == (["/two", "/one"], ["/two"])
+    await core.tag_image(child, "busybox", "latest")
+    assert (await of("busybox"), await of("nosuch")) == (["/two"], [])
+
+
 async def test_rows_and_filters(core: CoreEngine, shop: Shop) -> None:
     one = await shop.create("sleep", "60", name="one", Labels={"a": "b"})
     two, _ = await shop.run("sh", "-c", "exit 3", name="two")
