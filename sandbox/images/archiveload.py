@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from sandbox.images import manifests
-from sandbox.images.errors import ImageNotFound, InvalidImage, InvalidReference
+from sandbox.images.errors import ImageNotFound, InvalidImage, InvalidReference, LayerMissing
 from sandbox.images.image import diff_ids, digest_of, parse_config
 from sandbox.images.layers import Blob
 from sandbox.images.manifests import Index, Manifest
@@ -18,6 +18,7 @@ from sandbox.images.platforms import Platform
 from sandbox.images.reference import Reference, parse
 from sandbox.images.store import Store
 
+ATTEMPTS = 3
 _NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
 
@@ -63,8 +64,8 @@ def _docker(store: Store, members: Members, brought: list[str]) -> list[Loaded]:
         tags = item.get("RepoTags") or []
         if not isinstance(layers, list) or not isinstance(tags, list):
             raise InvalidImage("invalid archive: malformed manifest.json")
-        _bring_layers(store, config, [(name, None) for name in layers], members, brought)
-        loaded += _register(store, config, [_reference(tag) for tag in tags], None)
+        sources = [(name, None) for name in layers]
+        loaded += _add(store, _New(config, sources, [_reference(tag) for tag in tags]), members, brought)
     return loaded
 
 
@@ -81,8 +82,7 @@ def _oci(store: Store, members: Members, platform: Platform, brought: list[str])
     for position in suitable:
         manifest, config = _resolve(members, parsed.entries[position][1].digest, platform)
         sources = [(_blob_name(item.digest), item.digest) for item in manifest.layers]
-        _bring_layers(store, config, sources, members, brought)
-        loaded += _register(store, config, names[position], manifest.raw)
+        loaded += _add(store, _New(config, sources, names[position], manifest.raw), members, brought)
     return loaded
 
 
@@ -125,31 +125,52 @@ def _checked(members: Members, digest: str) -> bytes:
     return raw
 
 
-def _bring_layers(
-    store: Store, config: bytes, sources: Sequence[tuple[object, str | None]], members: Members, brought: list[str]
-) -> None:
-    parsed = parse_config(config)
+@dataclass(frozen=True, slots=True)
+class _New:
+    """An image of the archive. ``sources``: the member that each layer is, and its digest where the archive tells."""
+
+    config: bytes
+    sources: Sequence[tuple[object, str | None]]
+    references: list[Reference]
+    manifest: bytes | None = None
+
+
+def _add(store: Store, new: _New, members: Members, brought: list[str]) -> list[Loaded]:
+    """Bring the layers and register the image; again if somebody removes one in between with an image that had it."""
+    for _ in range(ATTEMPTS):
+        _bring_layers(store, new, members, brought)
+        try:
+            return _register(store, new)
+        except LayerMissing:
+            continue
+    raise LayerMissing("the image's layers keep being deleted while it is loaded")
+
+
+def _bring_layers(store: Store, new: _New, members: Members, brought: list[str]) -> None:
+    parsed = parse_config(new.config)
     system = parsed.get("os") or "linux"
     if system != "linux":
         raise InvalidImage(f"cannot load {system} image on linux")
     wanted = diff_ids(parsed)
-    if len(wanted) != len(sources):
-        raise InvalidImage(f"invalid manifest, layers length mismatch: expected {len(sources)}, got {len(wanted)}")
-    for diff_id, (name, digest) in zip(wanted, sources, strict=True):
+    if len(wanted) != len(new.sources):
+        raise InvalidImage(f"invalid manifest, layers length mismatch: expected {len(new.sources)}, got {len(wanted)}")
+    for diff_id, (name, digest) in zip(wanted, new.sources, strict=True):
         if store.layers.renew(diff_id):
             continue  # docker load may leave such a layer out of the archive's files
         blob: Blob = members.get(name)
         if digest is not None and blob.digest != digest:
             raise InvalidImage(f"invalid archive: {digest} is not what its name says")
         brought.append(diff_id)
-        store.layers.put(blob.path, digest=blob.digest, expected=diff_id)
+        given = blob.path.with_suffix(".layer")
+        given.hardlink_to(blob.path)  # the member itself stays: it may be needed again
+        store.layers.put(given, digest=blob.digest, expected=diff_id)
 
 
-def _register(store: Store, config: bytes, references: list[Reference], manifest: bytes | None) -> list[Loaded]:
-    before = {str(ref): _current(store, ref) for ref in references}
-    image = store.add(config, references=references, manifest=manifest)
+def _register(store: Store, new: _New) -> list[Loaded]:
+    before = {str(ref): _current(store, ref) for ref in new.references}
+    image = store.add(new.config, references=new.references, manifest=new.manifest)
     loaded = []
-    for ref in references:
+    for ref in new.references:
         old = before[str(ref)]
         loaded.append(Loaded(image.id, ref.familiar, old if old != image.id else ""))
     return loaded or [Loaded(image.id)]

@@ -166,7 +166,7 @@ class Store:
                 record.manifests.append(self._put_blob(manifest))
             record.parent = record.parent or parent
             self._name(image_id, record, list(references))
-        return self.get(image_id)
+            return self.get(image_id)
 
     def tag(self, image_id: str, ref: str | Reference) -> Reference:
         """Let a name mean this image, and no other any more; returns the completed name. ImageNotFound."""

@@ -207,10 +207,8 @@ def test_a_bad_second_image_brings_nothing_of_itself(site: Place) -> None:
               b'{"Config":"b.json","RepoTags":["two:2"],"Layers":["l.tar"]}]'),
     )  # fmt: skip
     answer = site.request("POST", "/images/load", archive, TAR)
-    assert (answer.status, answer.message) == (
-        200,
-        "invalid archive: 'l.tar' stands for two different layers or files",
-    )
+    said = f"layer has diff id {digest(LAYER)}, its image says {ZEROS}"
+    assert (answer.status, answer.message) == (200, said)
     assert site.request("GET", "/images/two:2/json").status == 404
     assert site.request("DELETE", "/images/one:1").status == 200
 

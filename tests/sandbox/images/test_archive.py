@@ -3,7 +3,10 @@ import bz2
 import gzip
 import io
 import lzma
+import subprocess
+import sys
 import tarfile
+import textwrap
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -32,6 +35,7 @@ from tests.sandbox.images.making import (
 
 ONE, TWO = files({"a": b"1" * 10}), files({"b": b"2"})
 AMD64 = Platform("linux", "amd64")
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -296,3 +300,39 @@ async def test_a_layer_already_here_may_be_missing_from_the_archive(store: Store
     put_layer(store, ONE, tmp_path)
     await load(store, stream(changed(drop="layer")))
     assert store.resolve("app:1").layers[0].diff_id == digest(ONE)
+
+
+RACE = """
+    import asyncio, os, sys
+    from pathlib import Path
+    sys.path.insert(0, {root!r})
+    from sandbox.images.archive import load
+    from sandbox.images.store import Store
+    from tests.sandbox.images.making import add_image, docker_archive, files
+
+    root = Path(sys.argv[1])
+    shared, own = files({{"shared": b"1"}}), files({{"own": b"2"}})
+    store = Store(root / "store")
+    others = [add_image(store, root, [shared], "other").id]
+
+    def remove_other(event, args):
+        if event == "os.rename" and others and str(args[1]).startswith(str(root / "store" / "layers")):
+            Store(root / "store").delete(others.pop())
+
+    async def pieces():
+        yield docker_archive([shared, own], "app:1")
+
+    sys.addaudithook(remove_other)
+    [loaded] = asyncio.run(load(store, pieces()))
+    assert store.get(loaded.image).size == 2 and not others
+"""
+
+
+def test_a_shared_layer_that_is_removed_during_the_load_is_brought_again(tmp_path: Path) -> None:
+    """The moment: after the load found the shared layer, as it puts its own in."""
+    script = textwrap.dedent(RACE.format(root=str(ROOT)))
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert left_behind(tmp_path / "store") == []
