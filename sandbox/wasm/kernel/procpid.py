@@ -201,10 +201,16 @@ def _links(kernel: Kernel, task: Task) -> dict[str, DynamicSymlink]:
     }
 
 
-def process_directory(kernel: Kernel, task: Task) -> Directory:
+def process_directory(kernel: Kernel, task: Task, thread: bool = False) -> Directory:
+    """/proc/PID, or with `thread` /proc/PID/task/PID, which has no threads of its own."""
+    folders = ("fd", "fdinfo", "net", "ns") if thread else ("fd", "fdinfo", "net", "ns", "task")
+
     def entries() -> list[tuple[str, int]]:
-        fixed = [("fd", D_DIR), ("fdinfo", D_DIR), ("task", D_DIR), ("net", D_DIR), ("ns", D_DIR)]
-        return [*fixed, *((name, D_LINK) for name in ("exe", "cwd", "root")), *((name, D_FILE) for name in _FILES)]
+        return [
+            *((name, D_DIR) for name in folders),
+            *((name, D_LINK) for name in ("exe", "cwd", "root")),
+            *((name, D_FILE) for name in _FILES),
+        ]
 
     def find(name: str) -> Node | None:
         text = _FILES.get(name)
@@ -213,8 +219,8 @@ def process_directory(kernel: Kernel, task: Task) -> Directory:
             return DynamicFile(lambda: os.fsencode(text(kernel, task)), mode=mode)
         if name in ("fd", "fdinfo"):
             return (_descriptors if name == "fd" else _descriptor_infos)(kernel, task)
-        if name == "task":
-            return directory(lambda: [(str(task.pid), D_DIR)], _only(task.pid, lambda: process_directory(kernel, task)))
+        if name == "task" and not thread:
+            return _threads(kernel, task)
         if name == "net":
             return directory(lambda: [(each, D_FILE) for each in NET_FILES], lambda each: _net_file(kernel, each))
         if name == "ns":
@@ -224,8 +230,11 @@ def process_directory(kernel: Kernel, task: Task) -> Directory:
     return directory(entries, find)
 
 
-def _only(pid: int, make: Callable[[], Node]) -> Callable[[str], Node | None]:
-    return lambda name: make() if name == str(pid) else None
+def _threads(kernel: Kernel, task: Task) -> Directory:
+    only = str(task.pid)
+    return directory(
+        lambda: [(only, D_DIR)], lambda name: process_directory(kernel, task, thread=True) if name == only else None
+    )
 
 
 def _net_file(kernel: Kernel, name: str) -> Node | None:

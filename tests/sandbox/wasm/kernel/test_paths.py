@@ -192,6 +192,15 @@ def test_proc_describes_processes() -> None:
     assert exited(Box().run(main, environ=["A=b"])) == 0
 
 
+def test_a_thread_in_proc_has_no_threads_so_that_a_walk_ends() -> None:
+    def main(sys: Sys) -> int:
+        assert sys.read_file("/proc/1/task/1/comm") == sys.read_file("/proc/1/comm")
+        assert sys.raw("openat", AT_FDCWD, "/proc/1/task/1/task", 0, 0) == -errno.ENOENT
+        return 0
+
+    assert exited(Box().run(main)) == 0
+
+
 def test_proc_describes_the_machine() -> None:
     def main(sys: Sys) -> int:
         assert sys.read_file("/proc/sys/kernel/hostname") == "box\n"
