@@ -49,7 +49,7 @@ class Mounts:
         try:
             for mount in mounts:
                 try:
-                    _mount(tree, mount, systems)
+                    self._mount(tree, mount, systems)
                 except OSError:
                     if whole:
                         raise
@@ -61,6 +61,23 @@ class Mounts:
             self._overlay.read_only = self.spec.read_only
         return tree, systems
 
+    def _mount(self, tree: FileTree, mount: Mount, systems: list[FileSystem]) -> None:
+        system: Tmpfs | HostMount
+        if mount.kind == "tmpfs":
+            system = Tmpfs(mount.size or self._memory, 0o1777 if mount.mode is None else mount.mode)
+        elif mount.source:
+            system = HostMount(mount.source, read_only=mount.read_only)
+        else:
+            fail(errno.ENOENT, mount.destination)
+        systems.append(system)
+        source = "tmpfs" if mount.kind == "tmpfs" else mount.source
+        tree.mount(mount.destination, system.root, mount.read_only, source)
+
+    @property
+    def _memory(self) -> int | None:
+        """How big a tmpfs of no size of its own may get: no bigger than all that the container may use."""
+        return self.spec.limits.memory or None
+
     def add_system(self, tree: FileTree, kernel: Kernel, terminal: bool) -> None:
         """Mount what a kernel provides for one run, and the spec's files."""
         self._overlay.read_only = False
@@ -71,7 +88,7 @@ class Mounts:
             ("/dev", make_dev(terminal).root, False),
             ("/dev/pts", make_pts(kernel), False),
             ("/dev/shm", shm.root, False),
-            ("/dev/mqueue", Tmpfs().root, False),
+            ("/dev/mqueue", Tmpfs(self._memory).root, False),
             ("/sys", make_sysfs(kernel), True),
         ]
         for path, node, read_only in provided:
@@ -84,19 +101,6 @@ class Mounts:
 
     def close(self) -> None:
         _close(self._systems)
-
-
-def _mount(tree: FileTree, mount: Mount, systems: list[FileSystem]) -> None:
-    system: Tmpfs | HostMount
-    if mount.kind == "tmpfs":
-        system = Tmpfs(mount.size or None, 0o1777 if mount.mode is None else mount.mode)
-    elif mount.source:
-        system = HostMount(mount.source, read_only=mount.read_only)
-    else:
-        fail(errno.ENOENT, mount.destination)
-    systems.append(system)
-    source = "tmpfs" if mount.kind == "tmpfs" else mount.source
-    tree.mount(mount.destination, system.root, mount.read_only, source)
 
 
 def _close(systems: list[FileSystem]) -> None:

@@ -23,7 +23,10 @@ class ExecError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """`kind` bind or volume (`source`: a host directory or file) or tmpfs (`size` in bytes, 0: no limit; `mode`)."""
+    """`kind` bind or volume (`source`: a host directory or file) or tmpfs (`size` in bytes; `mode`).
+
+    A tmpfs of size 0 gets as big as the container's memory may, without a limit half of the machine's.
+    """
 
     kind: str
     destination: str

@@ -62,7 +62,7 @@ The same on nodes, for the f* calls::
 File systems::
 
     Overlay.open(state_dir, lower) -> Overlay     .root .close() .usage();  the container's root: image + writable layer
-    Tmpfs(size=None, mode=0o1777)                 .root      memory only
+    Tmpfs(size=None, mode=0o1777)                 .root      memory only, half of it by default
     HostMount(path, read_only=False)              .root      a host directory or a single host file, confined
     DynamicDirectory(entries, lookup, mode=0o555), DynamicFile(content, write=None, mode=0o444),
     DynamicSymlink(target, node=None), Device(mode, rdev)    made by callbacks or fixed: /proc, /sys, /dev

@@ -7,21 +7,23 @@ import itertools
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 from sandbox.wasm.vfs.inode import Inode, InodeDirectory, InodeFileSystem, InodeSpecial, InodeSymlink
-from sandbox.wasm.vfs.node import File, Handle, StatFs, fail
-
-PAGE = 4096
+from sandbox.wasm.vfs.node import File, Handle, Stat, StatFs, fail
+from sandbox.wasm.vfs.sparse import PAGE, SparseContent
 
 
 class Tmpfs(InodeFileSystem):
-    """`size` limits the bytes of all files together, in whole pages (None: no limit); ENOSPC beyond it."""
+    """`size` limits the bytes of all files together, in whole pages (default: half of the memory); ENOSPC beyond it."""
 
     kind = "tmpfs"
 
     def __init__(self, size: int | None = None, mode: int = 0o1777, uid: int = 0, gid: int = 0) -> None:
         super().__init__()
-        self.size = size
+        self.size = _half_of_the_memory() if size is None else size
         self.used = 0
         self._inos = itertools.count(1)
         root = self.make(stat.S_IFDIR | stat.S_IMODE(mode), uid, gid)
@@ -35,41 +37,38 @@ class Tmpfs(InodeFileSystem):
         maker = {stat.S_IFREG: TmpfsFile, stat.S_IFDIR: InodeDirectory}.get(kind, InodeSpecial)
         return maker(self, ino, mode, uid, gid, rdev, now)
 
-    def charge(self, before: int, after: int) -> None:
-        """A file's length changes; ENOSPC if that is too much. Called under the lock."""
-        used = self.used + _pages(after) - _pages(before)
-        if self.size is not None and used > self.size and after > before:
+    def demand(self, more: int) -> None:
+        """ENOSPC unless there is room for so many more bytes. Called under the lock."""
+        if more > 0 and self.used + more > self.size:
             fail(errno.ENOSPC)
-        self.used = used
 
     def statfs(self) -> StatFs:
-        if self.size is None:
-            memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-            blocks = memory // 2 // PAGE
-        else:
-            blocks = self.size // PAGE
+        blocks = self.size // PAGE
         return StatFs(self.kind, PAGE, blocks, max(0, blocks - self.used // PAGE), 1 << 20, 1 << 20)
 
 
-def _pages(size: int) -> int:
-    return (size + PAGE - 1) // PAGE * PAGE
+def _half_of_the_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 class TmpfsFile(Inode, File):
-    """A regular file whose content is a bytearray, touched only under the file system's lock."""
+    """A regular file; its content is touched only under the file system's lock."""
 
-    __slots__ = ("content", "users")
+    __slots__ = ("_content", "users")
 
     fs: Tmpfs
 
     def __init__(self, fs: InodeFileSystem, ino: int, mode: int, uid: int, gid: int, rdev: int, now: int) -> None:
         super().__init__(fs, ino, mode, uid, gid, rdev, now)
-        self.content = bytearray()
+        self._content = SparseContent()
         self.users = 0
 
     @property
     def size(self) -> int:
-        return len(self.content)
+        return self._content.size
+
+    def stat(self) -> Stat:
+        return replace(super().stat(), blocks=self._content.used >> 9)
 
     def open(self, flags: int) -> Handle:
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
@@ -83,44 +82,44 @@ class TmpfsFile(Inode, File):
     def truncate(self, size: int) -> None:
         with self.fs.lock:
             self.fs.check_writable()
-            self._resize(size)
+            with self._accounted() as content:
+                content.resize(size)
             self._modified()
 
-    def _resize(self, size: int) -> None:
-        before = len(self.content)
-        self.fs.charge(before, size)
-        if size < before:
-            del self.content[size:]
-        else:
-            self.content.extend(bytes(size - before))
+    @contextmanager
+    def _accounted(self) -> Iterator[SparseContent]:
+        """The content, whose change of room the file system takes note of, however it ends."""
+        before = self._content.used
+        try:
+            yield self._content
+        finally:
+            self.fs.used += self._content.used - before
 
     def _modified(self) -> None:
         self.mtime = self.ctime = time.time_ns()
 
     def read(self, view: memoryview, offset: int) -> int:
         with self.fs.lock:
-            count = max(0, min(len(view), len(self.content) - offset))
-            with memoryview(self.content) as content:
-                view[:count] = content[offset : offset + count]
-            return count
+            return self._content.read(view, offset)
 
     def write(self, view: memoryview, offset: int | None) -> int:
-        """Write at `offset` (None: at the end) what there is room for; the offset after it."""
+        """Write at `offset` (None: at the end) all of it or nothing; the offset after it."""
         with self.fs.lock:
-            start = len(self.content) if offset is None else offset
+            start = self.size if offset is None else offset
             end = start + len(view)
-            if end > len(self.content):
-                self._resize(end)
-            self.content[start:end] = view
+            self.fs.demand(self._content.growth(start, end))
+            with self._accounted() as content:
+                content.write(view, start)
             self._modified()
             return end
 
-    def grow(self, size: int) -> None:
-        """Be at least `size` bytes long."""
+    def reserve(self, start: int, end: int) -> None:
+        """Take the room for a range and be at least so long."""
         with self.fs.lock:
-            if size > len(self.content):
-                self._resize(size)
-                self._modified()
+            self.fs.demand(self._content.growth(start, end))
+            with self._accounted() as content:
+                content.fill(start, end)
+            self._modified()
 
     def dropped(self) -> None:
         if not self.users:
@@ -133,8 +132,8 @@ class TmpfsFile(Inode, File):
                 self._free()
 
     def _free(self) -> None:
-        self.fs.charge(len(self.content), 0)
-        self.content = bytearray()
+        with self._accounted() as content:
+            content.resize(0)
 
 
 class TmpfsHandle(Handle):
@@ -160,7 +159,7 @@ class TmpfsHandle(Handle):
     def fallocate(self, mode: int, offset: int, length: int) -> None:
         if mode:
             fail(errno.EOPNOTSUPP)
-        self.node.grow(offset + length)
+        self.node.reserve(offset, offset + length)
 
     def close(self) -> None:
         self.node.release()

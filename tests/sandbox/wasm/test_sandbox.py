@@ -161,6 +161,16 @@ def test_limits_are_told_inside(containers: Containers) -> None:
     assert containers.run("sh", "-c", script, box=box).stdout == "67108864\n50\n150000 100000\n77\n"
 
 
+def test_files_in_memory_take_no_more_than_the_container_may(containers: Containers) -> None:
+    box = containers.make(limits=Limits(memory=64 << 20), mounts=(Mount("tmpfs", "/fast"),))
+    ran = containers.run(
+        "sh", "-c", "for d in /fast /dev/mqueue; do dd if=/dev/zero of=$d/x bs=1M count=100; stat -c %s $d/x; done",
+        box=box,
+    )  # fmt: skip
+    assert ran.stdout == f"{64 << 20}\n" * 2
+    assert ran.stderr.count("No space left on device") == 2
+
+
 def test_usage_counts_processes_memory_time_and_bytes(containers: Containers) -> None:
     box = containers.make()
     process = box.start(spec("sh", "-c", "cat /etc/passwd > /copy; echo done; read x", stdin=True))

@@ -155,6 +155,28 @@ def test_mount_points_are_busy_and_nothing_crosses_them(tree: FileTree) -> None:
     assert error(lambda: tree.link("/g", "/a/b/g")) == "EXDEV"
 
 
+def test_a_tmpfs_without_a_size_takes_half_of_the_memory_and_no_more() -> None:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    tree = FileTree(Tmpfs().root)
+    assert tree.root.fs.statfs().blocks == memory // 2 // 4096
+    file = tree.open("/f", os.O_CREAT | os.O_WRONLY).handle
+    assert file is not None
+    assert error(lambda: file.fallocate(0, 0, memory)) == "ENOSPC"
+    assert error(lambda: file.fallocate(0, 1 << 62, 1 << 61)) == "ENOSPC"
+    file.close()
+
+
+def test_a_hole_in_a_tmpfs_takes_no_room(tree: FileTree) -> None:
+    tree.mount("/t", Tmpfs(size=4 * 4096).root)
+    file = tree.open("/t/f", os.O_CREAT | os.O_RDWR).handle
+    assert file is not None
+    file.truncate(1 << 50)
+    file.write(memoryview(b"end"), (1 << 50) - 3)
+    node = tree.resolve("/t/f")
+    assert (node.size, node.blocks, node.fs.statfs().blocks_free) == (1 << 50, 8, 3)
+    file.close()
+
+
 def test_read_only_mounts_refuse_everything(tree: FileTree) -> None:
     fs = Tmpfs()
     fs.root.create("f", 0o644, 0, 0)
