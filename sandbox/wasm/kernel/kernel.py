@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel import lifecycle
 from sandbox.wasm.kernel import signals as sig
-from sandbox.wasm.kernel.abi import SIGKILL
+from sandbox.wasm.kernel.abi import RLIMIT_NOFILE, SIGKILL
 from sandbox.wasm.kernel.credentials import Credentials
 from sandbox.wasm.kernel.executable import Loader, Refused, check_size
-from sandbox.wasm.kernel.files import OpenFile
+from sandbox.wasm.kernel.files import FileTable, OpenFile
 from sandbox.wasm.kernel.limits import Limits
 from sandbox.wasm.kernel.locks import LockTable
 from sandbox.wasm.kernel.session import Session, orphaned
@@ -120,6 +120,7 @@ class Kernel:
         task.credentials = start.credentials
         task.umask = start.umask
         task.limits = (start.limits or Limits()).fork()
+        task.files = FileTable(task.limits.get(RLIMIT_NOFILE)[0])
         task.on_exit = start.on_exit
         executable = self.loader(task, start.path, start.argv)
         if executable.refusal:

@@ -161,6 +161,12 @@ def test_limits_are_told_inside(containers: Containers) -> None:
     assert containers.run("sh", "-c", script, box=box).stdout == "67108864\n50\n150000 100000\n77\n"
 
 
+def test_the_limit_on_open_files_holds_from_the_start(containers: Containers) -> None:
+    box = containers.make(limits=Limits(open_files=16))
+    ran = containers.run("bash", "-c", "exec 15</dev/null && echo 15; exec 16</dev/null && echo 16", box=box)
+    assert (ran.stdout, ran.stderr) == ("15\n", "bash: line 1: 16: Bad file descriptor\n")
+
+
 def test_files_in_memory_take_no_more_than_the_container_may(containers: Containers) -> None:
     box = containers.make(limits=Limits(memory=64 << 20), mounts=(Mount("tmpfs", "/fast"),))
     ran = containers.run(
