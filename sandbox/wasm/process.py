@@ -51,19 +51,19 @@ class Process:
 
     # Making
 
-    def pipes(self, with_stdin: bool) -> list[OpenFile]:
-        """Open files for descriptors 0, 1 and 2 without a terminal."""
+    def pipes(self, with_stdin: bool, uid: int) -> list[OpenFile]:
+        """Open files for descriptors 0, 1 and 2 without a terminal; the pipes belong to `uid`, as runc has it."""
         files: list[OpenFile] = [NullFile(_NULL, os.O_RDWR)]
         if with_stdin:
             inner, self.stdin = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            files = [HostStream(inner, os.O_RDONLY)]
-        self.output, out, err = output_streams()
+            files = [HostStream(inner, os.O_RDONLY, owner=(uid, 0))]
+        self.output, out, err = output_streams((uid, 0))
         return [*files, out, err]
 
-    def terminal(self, kernel: Kernel, size: tuple[int, int] | None) -> tuple[Terminal, list[OpenFile]]:
-        """A new terminal and the open files for descriptors 0, 1 and 2 on it."""
+    def terminal(self, kernel: Kernel, size: tuple[int, int] | None, uid: int) -> tuple[Terminal, list[OpenFile]]:
+        """A new terminal of `uid` and the open files for descriptors 0, 1 and 2 on it."""
         rows, columns = size or (0, 0)
-        terminal = self._terminal = Terminal(kernel, rows, columns)
+        terminal = self._terminal = Terminal(kernel, (uid, 0), rows, columns)
         node = kernel.tree.resolve(f"/dev/pts/{terminal.index}")
         file = terminal.open(os.O_RDWR, node)
         self.output = fcntl.fcntl(terminal.master, fcntl.F_DUPFD_CLOEXEC, 0)

@@ -131,9 +131,9 @@ class Sandbox:
         try:
             terminal = None
             if run.tty:
-                terminal, files = process.terminal(kernel, run.size)
+                terminal, files = process.terminal(kernel, run.size, run.uid)
             else:
-                files = process.pipes(run.stdin)
+                files = process.pipes(run.stdin, run.uid)
             start = Start(
                 path, list(run.argv), list(run.env), cwd, Credentials.of(run.uid, run.gid, run.groups), files,
                 terminal=terminal, umask=run.umask, limits=_resource_limits(self.spec.limits), on_exit=process.ended,

@@ -37,6 +37,11 @@ class Credentials:
     def privileged(self) -> bool:
         return self.euid == 0
 
+    @property
+    def effective(self) -> tuple[int, int]:
+        """Who owns what the process makes."""
+        return (self.euid, self.egid)
+
     def real_access(self) -> Access | None:
         """What access(2) checks with: the real ids."""
         return None if self.uid == 0 else Access(self.uid, self.gid, frozenset(self.groups))

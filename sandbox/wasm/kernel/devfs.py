@@ -43,10 +43,11 @@ def make_pts(kernel: Kernel) -> Directory:
     made: dict[int, Device] = {}
 
     def terminal(index: int) -> Node | None:
-        if kernel.terminals.get(index) is None:
+        found = kernel.terminals.get(index)
+        if found is None:
             made.pop(index, None)
             return None
-        return made.setdefault(index, Device(stat.S_IFCHR | 0o620, os.makedev(PTS_MAJOR, index)))
+        return made.setdefault(index, Device(stat.S_IFCHR | 0o620, os.makedev(PTS_MAJOR, index), *found.owner))
 
     master = Device(stat.S_IFCHR | 0o666, os.makedev(*NUMBERS["ptmx"]))
 

@@ -89,7 +89,7 @@ def _slave(task: Task, node: Node, flags: int, index: int) -> OpenFile:
 
 def _master(task: Task, node: Node, flags: int) -> OpenFile:
     with task.kernel.lock:
-        terminal = Terminal(task.kernel)
+        terminal = Terminal(task.kernel, task.credentials.effective)
     return MasterFile(terminal, flags, node)
 
 

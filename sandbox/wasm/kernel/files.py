@@ -31,6 +31,8 @@ class OpenFile:
     node: Node | None = None
     name = "anon_inode:[file]"
     """What /proc/PID/fd shows when there is no path."""
+    owner = (0, 0)
+    """The user and the group that what has no inode belongs to."""
     origin: tuple[Directory, str] | None = None
     """The directory and the path a regular file was opened by."""
 
@@ -113,20 +115,20 @@ class OpenFile:
     def stat(self) -> Stat:
         if self.node is not None:
             return self.node.stat()
-        return anonymous_stat(self.host_fd)
+        return anonymous_stat(self.host_fd, self.owner)
 
     def close(self) -> None:
         """Give resources back; called once, by the last reference."""
 
 
-def anonymous_stat(host_fd: int | None) -> Stat:
+def anonymous_stat(host_fd: int | None, owner: tuple[int, int]) -> Stat:
     """Attributes of what has no inode: pipes, sockets, terminals, event descriptors."""
     if host_fd is None:
         now = time.time_ns()
-        return Stat(1, 0, stat.S_IFREG | 0o600, 0, 0, 0, 1, 0, 0, now, now, now)
+        return Stat(1, 0, stat.S_IFREG | 0o600, *owner, 0, 1, 0, 0, now, now, now)
     s = os.fstat(host_fd)
     return Stat(
-        s.st_ino, s.st_dev, s.st_mode, 0, 0, s.st_rdev, s.st_nlink, s.st_size, s.st_blocks,
+        s.st_ino, s.st_dev, s.st_mode, *owner, s.st_rdev, s.st_nlink, s.st_size, s.st_blocks,
         s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns,
     )  # fmt: skip
 

@@ -33,8 +33,8 @@ _SO_SNDBUFFORCE = 32  # socket(7): beyond the machine's limit, for a privileged 
 class OutputStream(HostStream):
     """One of the two streams; owns its descriptor of the shared socket. Programs take it for a pipe."""
 
-    def __init__(self, sending: socket.socket, number: int, flags: int = os.O_WRONLY) -> None:
-        super().__init__(sending.fileno(), flags)
+    def __init__(self, sending: socket.socket, number: int, owner: tuple[int, int], flags: int = os.O_WRONLY) -> None:
+        super().__init__(sending.fileno(), flags, owner=owner)
         self._socket = sending
         self._number = number
         self._tag = bytes((number,))
@@ -68,7 +68,7 @@ class OutputStream(HostStream):
         return done
 
     def reopen(self, task: Task, flags: int) -> OpenFile:
-        return OutputStream(self._socket.dup(), self._number, flags)
+        return OutputStream(self._socket.dup(), self._number, self.owner, flags)
 
     def stat(self) -> Stat:
         return replace(super().stat(), mode=stat.S_IFIFO | 0o600)
@@ -77,7 +77,7 @@ class OutputStream(HostStream):
         self._socket.close()
 
 
-def output_streams() -> tuple[int, OutputStream, OutputStream]:
+def output_streams(owner: tuple[int, int]) -> tuple[int, OutputStream, OutputStream]:
     """(the reader's host descriptor, standard output, standard error); all of them non-blocking."""
     outer, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (outer, inner):
@@ -85,4 +85,4 @@ def output_streams() -> tuple[int, OutputStream, OutputStream]:
     inner.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
     with suppress(PermissionError):
         inner.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, BUFFER)
-    return outer.detach(), OutputStream(inner, 1), OutputStream(inner.dup(), 2)
+    return outer.detach(), OutputStream(inner, 1, owner), OutputStream(inner.dup(), 2, owner)

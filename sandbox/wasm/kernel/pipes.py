@@ -32,8 +32,11 @@ class HostStream(OpenFile):
     Owns the descriptor.
     """
 
-    def __init__(self, host_fd: int, flags: int, name: str = "", node: Node | None = None) -> None:
+    def __init__(
+        self, host_fd: int, flags: int, name: str = "", node: Node | None = None, owner: tuple[int, int] = (0, 0)
+    ) -> None:
         super().__init__(flags)
+        self.owner = owner
         self.host_fd: int = host_fd
         self.node = node
         self.name = name or f"pipe:[{os.fstat(host_fd).st_ino}]"
@@ -94,17 +97,18 @@ class HostStream(OpenFile):
         if not stat.S_ISFIFO(os.fstat(self.host_fd).st_mode):
             fail(errno.ENXIO)
         host = os.open(f"/proc/self/fd/{self.host_fd}", flags & O_ACCMODE | _HOST_FLAGS)
-        return HostStream(host, flags, self.name)
+        return HostStream(host, flags, self.name, owner=self.owner)
 
     def close(self) -> None:
         os.close(self.host_fd)
 
 
-def pipe(flags: int) -> tuple[HostStream, HostStream]:
-    """(read end, write end)."""
+def pipe(flags: int, owner: tuple[int, int]) -> tuple[HostStream, HostStream]:
+    """(read end, write end), which its owner may open again as /proc/PID/fd/N."""
     reading, writing = os.pipe2(_HOST_FLAGS)
     kept = flags & os.O_NONBLOCK
-    return HostStream(reading, os.O_RDONLY | kept), HostStream(writing, os.O_WRONLY | kept)
+    reader = HostStream(reading, os.O_RDONLY | kept, owner=owner)
+    return reader, HostStream(writing, os.O_WRONLY | kept, owner=owner)
 
 
 class Fifo:

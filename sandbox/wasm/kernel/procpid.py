@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -137,7 +136,7 @@ class DescriptorNode(Device):
 
     def __init__(self, file: OpenFile) -> None:
         found = file.stat()
-        super().__init__(stat.S_IFMT(found.mode) or stat.S_IFREG | 0o600, found.rdev)
+        super().__init__(found.mode, found.rdev, found.uid, found.gid)
         self.attachment: OpenFile = file
 
     def stat(self) -> Stat:

@@ -87,7 +87,7 @@ def dup3(task: Task, old: int, new: int, flags: int, *_: int) -> int:
 
 @syscall("pipe2")
 def pipe2(task: Task, address: int, flags: int, *_: int) -> int:
-    reading, writing = pipe(flags)
+    reading, writing = pipe(flags, task.credentials.effective)
     cloexec = bool(flags & os.O_CLOEXEC)
     try:
         first = task.files.install(reading, cloexec)

@@ -56,11 +56,13 @@ _SIGNAL_CHARACTERS = ((termios.VINTR, SIGINT), (termios.VQUIT, SIGQUIT), (termio
 class Terminal:
     """One pty. Owns the master descriptor; slaves are opened through it and owned by their open files.
 
+    `owner` is the user and the group that its device belongs to.
     `session` and `foreground` are guarded by the kernel's lock.
     """
 
-    def __init__(self, kernel: Kernel, rows: int = 0, columns: int = 0) -> None:
+    def __init__(self, kernel: Kernel, owner: tuple[int, int], rows: int = 0, columns: int = 0) -> None:
         self.kernel = kernel
+        self.owner = owner
         self.master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.ioctl(self.master, TIOCSPTLCK, _INT.pack(0))
         self.index = kernel.terminals.add(self)

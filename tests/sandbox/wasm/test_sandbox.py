@@ -202,6 +202,30 @@ def test_users_groups_umask_and_folder(containers: Containers) -> None:
     assert ran.stdout == "1000\n1001\n1001 20\n0077\n/new/folder\n1000 1001 600\nno\n"
 
 
+def test_standard_streams_and_pipes_belong_to_the_user(containers: Containers) -> None:
+    script = "echo out > /dev/stdout; echo err > /dev/stderr; cat <(echo pipe); cat /dev/stdin; stat -Lc %u /dev/fd/1"
+    process = containers.make().start(spec("bash", "-c", script, uid=1000, gid=1000, stdin=True))
+    assert process.stdin is not None
+    os.write(process.stdin, b"in\n")
+    os.close(process.stdin)
+    assert read_all(process) == (b"out\npipe\nin\n1000\n", b"err\n")
+    assert wait(process).code == 0
+
+
+def test_another_users_standard_streams_are_not_opened_again(sh: Shell) -> None:
+    ran = sh("su nobody -s /bin/sh -c 'echo out > /dev/stdout'; echo $?")
+    assert (ran.stdout, ran.stderr) == ("1\n", "sh: can't create /dev/stdout: Permission denied\n")
+
+
+def test_the_terminal_belongs_to_the_user(containers: Containers) -> None:
+    process = containers.make().start(spec("sh", "-c", "stat -c %u $(tty); echo hi > /dev/stdout", uid=1000, tty=True))
+    read_until(process, b"1000\r\nhi\r\n")
+    assert wait(process).code == 0
+    for fd in (process.stdin, process.output):
+        assert fd is not None
+        os.close(fd)
+
+
 def test_a_folder_that_is_none_is_told_as_a_runtime_does(containers: Containers) -> None:
     with pytest.raises(ExecError) as caught:
         containers.make().start(spec("true", cwd="/etc/passwd"))

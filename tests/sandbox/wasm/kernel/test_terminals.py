@@ -23,7 +23,7 @@ TOSTOP = 0o400
 
 def start(box: Box, main: object) -> tuple[Terminal, Task]:
     """`main` as pid 1 on a terminal of 24 by 80."""
-    terminal = Terminal(box.kernel, 24, 80)
+    terminal = Terminal(box.kernel, (0, 0), 24, 80)
     file = terminal.open(os.O_RDWR, box.tree.resolve(f"/dev/pts/{terminal.index}"))
     return terminal, box.start(main, files=[file, file, file], terminal=terminal)  # type: ignore[arg-type]
 
