@@ -42,6 +42,11 @@ class Credentials:
         """Who owns what the process makes."""
         return (self.euid, self.egid)
 
+    def may_look_into(self, other: Credentials) -> bool:
+        """Whether a process may see what another has open and in memory: ptrace(2), PTRACE_MODE_READ."""
+        same = {self.euid} == {other.uid, other.euid, other.suid} and {self.egid} == {other.gid, other.egid, other.sgid}
+        return self.privileged or same
+
     def real_access(self) -> Access | None:
         """What access(2) checks with: the real ids."""
         return None if self.uid == 0 else Access(self.uid, self.gid, frozenset(self.groups))

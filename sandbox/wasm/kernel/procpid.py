@@ -1,4 +1,4 @@
-"""/proc/PID: one process as ps, top and shells read it."""
+"""/proc/PID: one process as ps, top and shells read it. It belongs to the process's user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel.abi import RLIM_INFINITY, SIG_IGN
+from sandbox.wasm.kernel.lifecycle import current
 from sandbox.wasm.kernel.limits import NAMES
 from sandbox.wasm.kernel.mounts import mountinfo_text, mounts_text
 from sandbox.wasm.kernel.procnet import NET_FILES
@@ -29,6 +30,38 @@ _ENTRIES = Callable[[], Iterable[tuple[str, int]]]
 
 def directory(entries: _ENTRIES, find: Callable[[str], Node | None]) -> Directory:
     return DynamicDirectory(entries, find)
+
+
+def _own_directory(
+    task: Task, entries: _ENTRIES, find: Callable[[str], Node | None], mode: int = 0o555
+) -> DynamicDirectory:
+    return DynamicDirectory(entries, find, mode, *task.credentials.effective)
+
+
+def _own_file(task: Task, content: Callable[[], bytes], mode: int = 0o444) -> DynamicFile:
+    return DynamicFile(content, None, mode, *task.credentials.effective)
+
+
+def _own_link(task: Task, target: Callable[[], str], node: Callable[[], Node] | None = None) -> DynamicSymlink:
+    """A link that strangers to the process neither read nor follow."""
+
+    def read() -> str:
+        _check_may_look(task)
+        return target()
+
+    def follow() -> Node:
+        _check_may_look(task)
+        assert node is not None
+        return node()
+
+    return DynamicSymlink(read, follow if node is not None else None, *task.credentials.effective)
+
+
+def _check_may_look(task: Task) -> None:
+    """EACCES for a process of another user's."""
+    who = current()
+    if who is not None and who is not task and not who.credentials.may_look_into(task.credentials):
+        fail(errno.EACCES)
 
 
 def _stat(kernel: Kernel, task: Task) -> str:
@@ -96,7 +129,13 @@ def _statm(kernel: Kernel, task: Task) -> str:
     return f"{pages} {pages} 0 0 0 {pages} 0\n"
 
 
+def _environ(_kernel: Kernel, task: Task) -> str:
+    _check_may_look(task)
+    return _zeros(task.environ)
+
+
 def _maps(kernel: Kernel, task: Task) -> str:
+    _check_may_look(task)
     with kernel.lock:
         size = task.memory_size()
     path = task.executable.path
@@ -114,7 +153,7 @@ _FILES: dict[str, Callable[[Kernel, Task], str]] = {
     "statm": _statm,
     "cmdline": lambda _kernel, task: _zeros(task.argv) if task.alive else "",
     "comm": lambda _kernel, task: f"{task.comm}\n",
-    "environ": lambda _kernel, task: _zeros(task.environ),
+    "environ": _environ,
     "maps": _maps,
     "limits": _limits,
     "mounts": lambda kernel, _task: mounts_text(kernel),
@@ -168,9 +207,9 @@ def _descriptors(kernel: Kernel, task: Task) -> Directory:
         file = task.files.table.get(int(name)) if name.isdigit() else None
         if file is None:
             return None
-        return DynamicSymlink(lambda: _file_name(kernel, task, file), lambda: file_node(file))
+        return _own_link(task, lambda: _file_name(kernel, task, file), lambda: file_node(file))
 
-    return directory(lambda: [(str(fd), D_LINK) for fd in sorted(task.files.table)], find)
+    return _own_directory(task, lambda: [(str(fd), D_LINK) for fd in sorted(task.files.table)], find, 0o500)
 
 
 def _descriptor_infos(_kernel: Kernel, task: Task) -> Directory:
@@ -179,9 +218,9 @@ def _descriptor_infos(_kernel: Kernel, task: Task) -> Directory:
         if file is None:
             return None
         position = getattr(file, "position", 0)
-        return DynamicFile(f"pos:\t{position}\nflags:\t{file.flags:07o}\nmnt_id:\t0\n".encode)
+        return _own_file(task, f"pos:\t{position}\nflags:\t{file.flags:07o}\nmnt_id:\t0\n".encode, 0o400)
 
-    return directory(lambda: [(str(fd), D_FILE) for fd in sorted(task.files.table)], find)
+    return _own_directory(task, lambda: [(str(fd), D_FILE) for fd in sorted(task.files.table)], find, 0o500)
 
 
 def _links(kernel: Kernel, task: Task) -> dict[str, DynamicSymlink]:
@@ -194,9 +233,9 @@ def _links(kernel: Kernel, task: Task) -> dict[str, DynamicSymlink]:
         return task.executable.path
 
     return {
-        "exe": DynamicSymlink(executable),
-        "cwd": DynamicSymlink(lambda: kernel.tree.path_of(task.cwd, task.root), lambda: task.cwd),
-        "root": DynamicSymlink(lambda: kernel.tree.path_of(task.root), lambda: task.root),
+        "exe": _own_link(task, executable),
+        "cwd": _own_link(task, lambda: kernel.tree.path_of(task.cwd, task.root), lambda: task.cwd),
+        "root": _own_link(task, lambda: kernel.tree.path_of(task.root), lambda: task.root),
     }
 
 
@@ -215,7 +254,7 @@ def process_directory(kernel: Kernel, task: Task, thread: bool = False) -> Direc
         text = _FILES.get(name)
         if text is not None:
             mode = 0o400 if name == "environ" else 0o444
-            return DynamicFile(lambda: os.fsencode(text(kernel, task)), mode=mode)
+            return _own_file(task, lambda: os.fsencode(text(kernel, task)), mode)
         if name in ("fd", "fdinfo"):
             return (_descriptors if name == "fd" else _descriptor_infos)(kernel, task)
         if name == "task" and not thread:
@@ -226,14 +265,16 @@ def process_directory(kernel: Kernel, task: Task, thread: bool = False) -> Direc
             return _namespaces()
         return _links(kernel, task).get(name)
 
-    return directory(entries, find)
+    return _own_directory(task, entries, find)
 
 
 def _threads(kernel: Kernel, task: Task) -> Directory:
     only = str(task.pid)
-    return directory(
-        lambda: [(only, D_DIR)], lambda name: process_directory(kernel, task, thread=True) if name == only else None
-    )
+
+    def find(name: str) -> Node | None:
+        return process_directory(kernel, task, thread=True) if name == only else None
+
+    return _own_directory(task, lambda: [(only, D_DIR)], find)
 
 
 def _net_file(kernel: Kernel, name: str) -> Node | None:

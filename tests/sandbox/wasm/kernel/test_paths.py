@@ -201,6 +201,25 @@ def test_a_thread_in_proc_has_no_threads_so_that_a_walk_ends() -> None:
     assert exited(Box().run(main)) == 0
 
 
+def test_proc_shows_a_process_to_its_user_and_hides_its_insides_from_others() -> None:
+    def child(sys: Sys) -> int:
+        sys("setresuid32", 1000, 1000, 1000)
+        assert sys.read_file("/proc/self/environ") == "A=b\0"
+        assert statx(sys, "/proc/self/environ")["uid"] == 1000
+        assert sys.raw("openat", AT_FDCWD, "/proc/self/fd", os.O_DIRECTORY, 0) >= 0
+        for path in ("/proc/1/environ", "/proc/1/maps", "/proc/1/fd", "/proc/1/cwd", "/proc/1/root/tmp"):
+            assert sys.raw("openat", AT_FDCWD, path, 0, 0) == -errno.EACCES, path
+        for name in ("exe", "cwd", "root"):
+            assert sys.raw("readlinkat", AT_FDCWD, f"/proc/1/{name}", sys.room(64), 64) == -errno.EACCES
+        assert sys.read_file("/proc/1/cmdline") == "/bin/main\0"
+        return 0
+
+    def main(sys: Sys) -> int:
+        return exited(sys.wait(sys.fork(child))[1])
+
+    assert exited(Box().run(main, environ=["A=b"])) == 0
+
+
 def test_proc_describes_the_machine() -> None:
     def main(sys: Sys) -> int:
         assert sys.read_file("/proc/sys/kernel/hostname") == "box\n"
