@@ -1,4 +1,4 @@
-"""docker-py's own integration tests, unmodified, against an appliance that takes its images from a loopback registry."""
+"""docker-py's own integration tests, unmodified, against an appliance whose images come from a loopback registry."""
 
 from __future__ import annotations
 
