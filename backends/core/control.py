@@ -288,8 +288,10 @@ class Control:
             size, _ = (await sizes(self._context.drivers.files, [container])).get(container.id, (0, 0))
             try:
                 await self.remove(container, force=False, volumes=False)
+            except Conflict:
+                continue  # someone starts or removes it
             except EngineError as error:
-                logger.warning("container %s is not pruned: %s", container.id, error.message)
+                logger.error("container %s is not pruned: %s", container.id, error.message)
                 continue
             freed += size
             gone.append(container.id)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from backends.api.errors import NotFound
@@ -16,13 +19,14 @@ from sandbox.wasm.net.switch import Endpoint
 from sandbox.wasm.sandbox import Host, Limits, Mount, Sandbox, SandboxSpec
 
 KEPT_TREES = 4
+_UNUSED_LIMIT = 10.0
 MOST_PROCESSES = 2000
 """Of a container without a limit of its own: no container may take all of the worker's threads."""
 
 
 @dataclass
 class Box:
-    """One container. ``lock`` guards making and closing its sandbox, from any thread."""
+    """One container. ``lock`` guards making its sandbox, from any thread; ``released`` ends all use of its files."""
 
     spec: ContainerSpec
     sandbox: Sandbox | None = None
@@ -31,6 +35,32 @@ class Box:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     publications: list[Publication] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    released: threading.Event = field(default_factory=threading.Event)
+    users: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Its files stay meanwhile; NotFound once it is released."""
+        with self.changed:
+            if self.released.is_set():
+                raise NotFound(f"No such container: {self.spec.id}")
+            self.users += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.users -= 1
+                self.changed.notify_all()
+
+    def close(self) -> None:
+        """Wait until nobody uses its files, and give them back; TimeoutError. Blocks."""
+        with self.changed:
+            self.released.set()
+            if not self.changed.wait_for(lambda: not self.users, _UNUSED_LIMIT):
+                raise TimeoutError(errno.ETIMEDOUT, "its files are in use")
+        if self.sandbox is not None:
+            self.sandbox.close()
 
 
 class Boxes:

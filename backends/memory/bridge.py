@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 BATCH = 1 << 20
 
@@ -27,20 +27,23 @@ def _take(pieces: Iterator[bytes]) -> bytes:
     return b"".join(taken)
 
 
-async def in_thread(work: Callable[[Iterator[bytes]], None], body: AsyncIterator[bytes]) -> None:
+async def in_thread(
+    work: Callable[[Iterator[bytes]], None], body: AsyncIterator[bytes], stop: threading.Event | None = None
+) -> None:
     """Let ``work`` read ``body`` as a blocking iterator. What is short goes over at once.
 
-    A cancelled caller ends the iterator with ``Cancelled`` and waits until the thread has let go.
+    A cancelled caller, or ``stop`` from elsewhere, ends the iterator with ``Cancelled``; the former waits until the
+    thread has let go.
     """
     head, ended = await _head(body)
-    stop = threading.Event()
+    over, outside = threading.Event(), stop or threading.Event()
     loop = asyncio.get_running_loop()
-    rest = iter(()) if ended else _pull(body, loop, stop)
+    rest = iter(()) if ended else _pull(body, loop, (over, outside))
     running = asyncio.ensure_future(asyncio.to_thread(work, _chain(head, rest)))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
-        stop.set()
+        over.set()
         await asyncio.wait([running])
         if not running.cancelled():
             running.exception()  # the thread's own complaint about the end is of no interest any more
@@ -48,7 +51,7 @@ async def in_thread(work: Callable[[Iterator[bytes]], None], body: AsyncIterator
 
 
 class Cancelled(Exception):
-    """The sender of a stream has gone away."""
+    """The sender of a stream has gone away, or nobody wants it any more."""
 
 
 async def _head(body: AsyncIterator[bytes]) -> tuple[list[bytes], bool]:
@@ -67,14 +70,16 @@ def _chain(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _pull(body: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop, stop: threading.Event) -> Iterator[bytes]:
+def _pull(
+    body: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop, stops: Sequence[threading.Event]
+) -> Iterator[bytes]:
     async def following() -> bytes | None:
         return await anext(body, None)
 
     while True:
         future = asyncio.run_coroutine_threadsafe(following(), loop)
         while True:
-            if stop.is_set():
+            if any(stop.is_set() for stop in stops):
                 future.cancel()
                 raise Cancelled
             try:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from backends.api.errors import NotFound
 from backends.api.types import Change, PathStat
 from backends.core.drivers import Credentials
-from backends.memory.boxes import Boxes
-from backends.memory.bridge import from_thread, in_thread
+from backends.memory.boxes import Box, Boxes
+from backends.memory.bridge import Cancelled, from_thread, in_thread
 from sandbox.images import threads
 from sandbox.wasm.sandbox import Sandbox
 from sandbox.wasm.vfs import File, FileTree, Usage, read_all
 from sandbox.wasm.vfs import archive as archives
 from sandbox.wasm.vfs.changes import changes
 from sandbox.wasm.vfs.layer import pack_layer
+from sandbox.wasm.vfs.overlay import Overlay
 
 _PIECE = 1 << 18
 
@@ -28,14 +30,25 @@ class Files:
     def __init__(self, boxes: Boxes) -> None:
         self._boxes = boxes
 
-    def _sandbox(self, container_id: str) -> Sandbox:
-        return self._boxes.sandbox(self._boxes.get(container_id))
+    @contextmanager
+    def _sandbox(self, container_id: str) -> Iterator[Sandbox]:
+        box = self._boxes.get(container_id)
+        with box.in_use():
+            yield self._boxes.sandbox(box)
+
+    @contextmanager
+    def _tree(self, container_id: str) -> Iterator[FileTree]:
+        with self._sandbox(container_id) as sandbox, sandbox.files() as tree:
+            yield tree
+
+    def _pieces(self, container_id: str, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        return from_thread(_while_there(self._boxes.get(container_id), pieces))
 
     async def stat(self, container_id: str, path: str) -> PathStat:
         """The path itself; a link is told with where it leads."""
 
         def work() -> PathStat:
-            with self._sandbox(container_id).files() as tree:
+            with self._tree(container_id) as tree:
                 return _stat(archives.stat_path(tree, path))
 
         return await asyncio.to_thread(work)
@@ -47,7 +60,7 @@ class Files:
             return _read(sandbox.tree, path)[:limit]
 
         def work() -> bytes:
-            with self._sandbox(container_id).files() as tree:
+            with self._tree(container_id) as tree:
                 return _read(tree, path)[:limit]
 
         return await asyncio.to_thread(work)
@@ -56,13 +69,13 @@ class Files:
         """Stat and tar of a path."""
 
         def begin() -> tuple[PathStat, Iterator[bytes]]:
-            with ExitStack() as stack:
-                tree = stack.enter_context(self._sandbox(container_id).files())
+            with self._sandbox(container_id) as sandbox, ExitStack() as stack:
+                tree = stack.enter_context(sandbox.files())
                 found, pieces = archives.read_archive(tree, path)
                 return _stat(found), _within(stack.pop_all(), pieces)
 
         found, pieces = await asyncio.to_thread(begin)
-        return found, from_thread(pieces)
+        return found, self._pieces(container_id, pieces)
 
     async def put_archive(
         self,
@@ -76,27 +89,41 @@ class Files:
         belongs = (owner.uid, owner.gid) if owner is not None else None
 
         def work(chunks: Iterator[bytes]) -> None:
-            with self._sandbox(container_id).files() as tree:
+            with self._tree(container_id) as tree:
                 archives.write_archive(tree, path, chunks, no_overwrite, belongs)
 
+        box = self._boxes.get(container_id)
         try:
-            await in_thread(work, body)
+            await in_thread(work, body, box.released)
+        except Cancelled:
+            raise NotFound(f"No such container: {container_id}") from None
         except archives.ArchiveError as error:
             raise OSError(errno.EINVAL, str(error)) from error
 
     async def changes(self, container_id: str) -> list[Change]:
         """What differs from the image."""
-        found = await asyncio.to_thread(lambda: changes(self._sandbox(container_id).overlay))
-        return [Change(path=change.path, kind=change.kind) for change in found]
+
+        def work() -> list[Change]:
+            with self._sandbox(container_id) as sandbox:
+                return [Change(path=change.path, kind=change.kind) for change in changes(sandbox.overlay)]
+
+        return await asyncio.to_thread(work)
 
     async def layer(self, container_id: str, without: Collection[str] = ()) -> AsyncIterator[bytes]:
         """What differs from the image, as a layer."""
-        return from_thread(pack_layer(await asyncio.to_thread(lambda: self._sandbox(container_id).overlay), without))
+        return self._pieces(container_id, pack_layer(await self._overlay(container_id), without))
 
     async def export(self, container_id: str) -> AsyncIterator[bytes]:
         """The whole root file system as a tar, without mounts."""
-        root = await asyncio.to_thread(lambda: FileTree(self._sandbox(container_id).overlay.root))
-        return from_thread(archives.export_root(root))
+        tree = FileTree((await self._overlay(container_id)).root)
+        return self._pieces(container_id, archives.export_root(tree))
+
+    async def _overlay(self, container_id: str) -> Overlay:
+        def work() -> Overlay:
+            with self._sandbox(container_id) as sandbox:
+                return sandbox.overlay
+
+        return await asyncio.to_thread(work)
 
     async def usage(self, container_id: str) -> tuple[int, int]:
         """Writable layer, and image plus writable layer."""
@@ -104,17 +131,15 @@ class Files:
         return found.upper, found.upper + found.lower
 
     def _usage(self, container_id: str) -> Usage:
-        return self._sandbox(container_id).overlay.usage()
+        with self._sandbox(container_id) as sandbox:
+            return sandbox.overlay.usage()
 
     async def copy_up(self, container_id: str, path: str, directory: Path) -> None:
         """Fill an empty volume from the image."""
 
         def work() -> None:
-            tree = FileTree(self._sandbox(container_id).overlay.root)
-            try:
-                archives.copy_tree(tree, path, directory)
-            except (FileNotFoundError, NotADirectoryError):
-                return  # the image has no directory there: the volume stays empty
+            with self._sandbox(container_id) as sandbox, suppress(FileNotFoundError, NotADirectoryError):
+                archives.copy_tree(FileTree(sandbox.overlay.root), path, directory)  # no directory: it stays empty
 
         await asyncio.to_thread(work)
 
@@ -126,6 +151,15 @@ class Files:
                 archives.fill_directory(directory, iter(lambda: file.read(_PIECE), b""))
 
         await threads.in_thread(work)
+
+
+def _while_there(box: Box, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    while True:
+        with box.in_use():
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
 
 
 def _within(stack: ExitStack, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -97,7 +97,7 @@ class Lifecycle:
             async with asyncio.timeout(_GONE_LIMIT):
                 while box.sandbox.processes():  # noqa: ASYNC110
                     await asyncio.sleep(0.002)  # the sandbox tells nobody when its last process has gone
-            box.sandbox.close()
+        await asyncio.to_thread(box.close)
         self._boxes.forget(container_id)
 
 
