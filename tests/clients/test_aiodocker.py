@@ -12,7 +12,7 @@ from tests.clients import images, sources
 from tests.clients.aiodocker.expected import FAILS, NOT_RUN, PASSES
 from tests.clients.aiodocker.loopback_registry import Registry
 from tests.clients.engine import Engine, appliance
-from tests.clients.suites import FAILED, PASSED, outcomes, those
+from tests.clients.suites import FAILED, PASSED, outcomes, run_twice, those
 
 HERE = Path(__file__).with_name("aiodocker")
 TAGS = ("3.13-alpine", "3.14-alpine", "latest")
@@ -41,29 +41,23 @@ def stock(engine: Engine, name: str, tag: str) -> None:
     engine.ok("rmi", name)
 
 
-def run(engine: Engine, report: Path, *options: str) -> dict[str, str]:
-    """What became of each test of the suite that the options leave."""
-    folder = sources.fetch(HERE / "requirements.txt")
-    fixed = ("-p", "no:cacheprovider", "-p", "loopback_registry", "-o", "addopts=", "-o", "filterwarnings=default")
-    left_out = [f"--deselect={name}" if "::" in name else f"--ignore={name}" for name in NOT_RUN]
-    result = engine.run(
-        [sys.executable, "-m", "pytest", "-q", "--timeout=60", f"--junitxml={report}", *fixed, *left_out, *options],
-        cwd=folder,
-        env={"PYTHONPATH": f"{folder}:{HERE}", "PYTHONDONTWRITEBYTECODE": "1"},
-        timeout=600,
-    )
-    report.with_suffix(".txt").write_text(result.stdout)
-    return outcomes(report, result)
-
-
 @pytest.mark.slow
 def test_own_suite(stocked: Engine, tmp_path: Path) -> None:
-    """Many of the tests wait two seconds at most: what a busy machine turns may run a second time, by itself."""
-    first, second = tmp_path / "first.xml", tmp_path / "second.xml"
-    found = run(stocked, first, "tests")
-    late = {name.partition("[")[0] for name in those(found, FAILED)} - set(FAILS)
-    if late:
-        found |= run(stocked, second, "-k", " or ".join(late), "tests")
-        print(first.with_suffix(".txt").read_text()[-20000:])
+    folder = sources.fetch(HERE / "requirements.txt")
+    command = (sys.executable, "-m", "pytest", "-q", "--timeout=60")
+    fixed = ("-p", "no:cacheprovider", "-p", "loopback_registry", "-o", "addopts=", "-o", "filterwarnings=default")
+    left_out = [f"--deselect={name}" if "::" in name else f"--ignore={name}" for name in NOT_RUN]
+
+    def run(report: Path, *options: str) -> dict[str, str]:
+        result = stocked.run(
+            [*command, *fixed, *left_out, f"--junitxml={report}", *options, "tests"],
+            cwd=folder,
+            env={"PYTHONPATH": f"{folder}:{HERE}", "PYTHONDONTWRITEBYTECODE": "1"},
+            timeout=600,
+        )
+        print(result.stdout[-20000:])
+        return outcomes(report, result)
+
+    found = run_twice(run, tmp_path, FAILS)
     assert those(found, FAILED) == list(FAILS)
     assert len(those(found, PASSED)) == PASSES
