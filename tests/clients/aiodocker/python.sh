@@ -3,6 +3,7 @@
 run() {
   local text=${1#"${1%%[! ]*}"}
   case $text in
+    *"socket.socket()"*) exec nc -ll -p 5678 ;;
     "" | "import "*) ;;
     "exit()") exit 0 ;;
     "time.sleep("*) text=${text#time.sleep(}; sleep "${text%)}" ;;
@@ -11,7 +12,6 @@ run() {
     "print('"*) text=${text#*\'}; printf '%b\n' "${text%%\'*}" ;;
     "print("*) text=${text#print(}; echo "${text%)}" ;;
     "with open('"*) local file=${text#*\'}; text=${text##*write(\'}; printf '%b' "${text%\')}" > "${file%%\'*}" ;;
-    *"socket.socket()"*) exec nc -ll -p 5678 ;;
     *) echo "not among the statements that this stands in for: $text" >&2; exit 1 ;;
   esac
 }
