@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_address, ip_interface
 
 from backends.api.errors import Forbidden, InvalidArgument
+from backends.api.types import Json
 
 BRIDGE_SUBNET = "172.17.0.0/16"
+_Block = IPv4Interface | IPv6Interface
 
 
 def _predefined() -> Iterator[IPv4Network]:
@@ -25,19 +27,80 @@ def choose_subnet(taken: Iterable[str]) -> IPv4Network:
     raise InvalidArgument("all predefined address pools have been fully subnetted")
 
 
-def check_subnet(text: str, taken: Iterable[str]) -> IPv4Network:
-    """Read a subnet that the user wants; it must be exact and free."""
+def check_config(entries: Iterable[Json]) -> None:
+    """Docker's check of a network's IPAM.Config (dockerd 24 and newer): all that is wrong is told at once.
+
+    Subnets and addresses of IPv6 are not looked at: they have no effect.
+    """
+    faults = [fault for entry in entries for fault in _faults(entry)]
+    if faults:
+        told = faults[0] if len(faults) == 1 else "* " + "\n* ".join(faults)
+        raise InvalidArgument(f"invalid network config:\n{told}")
+
+
+def _faults(entry: Json) -> Iterator[str]:
+    text = entry.get("Subnet") or ""
+    subnet = _block(text)
+    if subnet is None:
+        yield f"invalid subnet {text}: invalid CIDR block notation"
+        return
+    if subnet.version == 6:
+        return
+    if str(subnet.network) != text:
+        yield f"invalid subnet {text}: it should be {subnet.network}"
+    if entry.get("IPRange"):
+        yield from (
+            f"invalid ip-range {entry['IPRange']}: {fault}" for fault in _range_faults(entry["IPRange"], subnet)
+        )
+    if entry.get("Gateway") and (fault := _address_fault(entry["Gateway"], subnet)):
+        yield f"invalid gateway {entry['Gateway']}: {fault}"
+    for name, address in (entry.get("AuxiliaryAddresses") or {}).items():
+        if address and (fault := _address_fault(address, subnet)):
+            yield f"invalid auxiliary address {name}: {fault}"
+
+
+def _range_faults(text: str, subnet: _Block) -> Iterator[str]:
+    block = _block(text)
+    if block is None:
+        yield "invalid CIDR block notation"
+    elif block.version == 6:
+        yield "parent subnet is an IPv4 block"
+    else:
+        if block.network.prefixlen < subnet.network.prefixlen:
+            yield f"CIDR block is bigger than its parent subnet {subnet}"
+        if str(block.network) != text:
+            yield f"it should be {block.network}"
+        if not block.network.overlaps(subnet.network):
+            yield f"parent subnet {subnet} doesn't contain ip-range"
+
+
+def _address_fault(text: str, subnet: _Block) -> str:
     try:
-        exact = ip_network(text, strict=False)
+        address = ip_address(text)
     except ValueError:
-        raise InvalidArgument(f"invalid network config:\ninvalid subnet {text}: not a CIDR block") from None
-    if not isinstance(exact, IPv4Network):
-        raise InvalidArgument(f"invalid network config:\ninvalid subnet {text}: only IPv4 is supported")
-    if str(exact) != text:
-        raise InvalidArgument(f"invalid network config:\ninvalid subnet {text}: it should be {exact}")
-    if any(exact.overlaps(IPv4Network(other)) for other in taken):
+        return "invalid address"
+    if address.version == 6:
+        return "parent subnet is an IPv4 block"
+    return "" if address in subnet.network else f"parent subnet {subnet} doesn't contain this address"
+
+
+def _block(text: str) -> _Block | None:
+    """An address and its prefix length, the address not necessarily the block's first; None if it is none."""
+    _, _, length = text.partition("/")
+    if not length.isdecimal() or length != str(int(length)):
+        return None
+    try:
+        return ip_interface(text)
+    except ValueError:
+        return None
+
+
+def take_subnet(text: str, taken: Iterable[str]) -> IPv4Network:
+    """A subnet that the user wants (``check_config`` found it well-formed), if it is free."""
+    wanted = IPv4Network(text)
+    if any(wanted.overlaps(IPv4Network(other)) for other in taken):
         raise Forbidden("invalid pool request: Pool overlaps with other one on this address space")
-    return exact
+    return wanted
 
 
 def mac_for(address: str) -> str:

@@ -11,7 +11,7 @@ from backends.core.clock import rfc3339
 from backends.core.context import Context
 from backends.core.drivers import NetworkSpec
 from backends.core.filters import boolean, check_keys, labels_match, name_matches, until
-from backends.core.ipam import BRIDGE_SUBNET, Pool, check_subnet, choose_subnet
+from backends.core.ipam import BRIDGE_SUBNET, Pool, check_config, choose_subnet, take_subnet
 from backends.core.names import new_id
 from backends.core.records import NetworkRecord
 
@@ -155,23 +155,22 @@ class Networks:
         return record
 
     def _assign(self, record: NetworkRecord, ipam: t.Json) -> None:
+        check_config(ipam.get("Config") or ())
         taken = [other.subnet for other in self._by_id.values() if other.subnet]
-        wanted = [entry for entry in ipam.get("Config") or () if entry.get("Subnet")]
-        wanted = [entry for entry in wanted if ":" not in entry["Subnet"]]
+        wanted = [entry for entry in ipam.get("Config") or () if ":" not in entry["Subnet"]]
         record.ipam = {"Driver": ipam.get("Driver") or "default", "Options": ipam.get("Options")}
         if not wanted:
             self._give_subnet(record, choose_subnet(taken))
             record.ipam["Config"] = [self._shown(record, {"Subnet": record.subnet})]
             return
         entry = wanted[0]
-        subnet = check_subnet(entry["Subnet"], taken)
+        subnet = take_subnet(entry["Subnet"], taken)
         gateway = entry.get("Gateway") or ""
         trial = Pool(str(subnet), "")
         for address in (gateway, *_auxiliary({"Config": [entry]})):
             if address:
                 trial.allocate(address)
-        ip_range = str(check_subnet(entry["IPRange"], ())) if entry.get("IPRange") else ""
-        self._give_subnet(record, subnet, gateway, ip_range)
+        self._give_subnet(record, subnet, gateway, entry.get("IPRange") or "")
         record.ipam["Config"] = [self._shown(record, entry)]
         record.ipam["User"] = True
 

@@ -209,11 +209,11 @@ def test_bad_volume_names(site: Place, name: str) -> None:
         ({"Name": "n", "Driver": "nope"}, 404, "could not find plugin nope in v1 plugin registry: plugin not found"),
         (
             {"Name": "n", "IPAM": {"Config": [{"Subnet": "1.2.3/99"}]}}, 400,
-            "invalid network config:\ninvalid subnet 1.2.3/99: not a CIDR block",
+            "invalid network config:\ninvalid subnet 1.2.3/99: invalid CIDR block notation",
         ),
         (
             {"Name": "n", "IPAM": {"Config": [{"Subnet": "10.1.0.0/16", "Gateway": "1.1.1.1"}]}}, 400,
-            "no configured subnet contains IP address 1.1.1.1",
+            "invalid network config:\ninvalid gateway 1.1.1.1: parent subnet 10.1.0.0/16 doesn't contain this address",
         ),
         (
             {"Name": "n", "IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}}, 403,

@@ -116,12 +116,22 @@ async def test_a_network_beside_none_is_refused(core: CoreEngine, shop: Shop) ->
          "invalid pool request: Pool overlaps with other one on this address space"),
         ({"Name": "xx", "IPAM": {"Config": [{"Subnet": "10.0.0.1/24"}]}}, 400,
          "invalid network config:\ninvalid subnet 10.0.0.1/24: it should be 10.0.0.0/24"),
+        ({"Name": "xx", "IPAM": {"Config": [{"Subnet": "10.0.0.0"}]}}, 400,
+         "invalid network config:\ninvalid subnet 10.0.0.0: invalid CIDR block notation"),
+        ({"Name": "xx", "IPAM": {"Config": [{"Gateway": "10.0.0.1"}]}}, 400,
+         "invalid network config:\ninvalid subnet : invalid CIDR block notation"),
+        ({"Name": "xx", "IPAM": {"Config": [{"Subnet": "10.0.1.0/24", "IPRange": "10.0.0.7/16", "Gateway": "x"}]}}, 400,
+         "invalid network config:\n* invalid ip-range 10.0.0.7/16: CIDR block is bigger than its parent subnet "
+         "10.0.1.0/24\n* invalid ip-range 10.0.0.7/16: it should be 10.0.0.0/16\n* invalid gateway x: invalid address"),
+        ({"Name": "xx", "IPAM": {"Config": [{"Subnet": "10.0.1.0/24", "IPRange": "10.0.2.0/25"}]}}, 400,
+         "invalid network config:\ninvalid ip-range 10.0.2.0/25: parent subnet 10.0.1.0/24 doesn't contain ip-range"),
         ({"Name": "xx", "Scope": "swarm"}, 403, "cannot create a swarm scoped network when swarm is not active"),
         ({"Name": "xx", "Ingress": True}, 403, "Ingress network can only be global scope network"),
         ({"Name": "xx", "IPAM": {"Driver": "foo"}}, 404, 'plugin "foo" not found'),
         ({"Name": "xx", "EnableIPv4": False}, 501, "networks without IPv4 are not supported"),
         ({"Name": "xx", "IPAM": {"Config": [{"Subnet": "10.0.0.0/24", "AuxiliaryAddresses": {"a": "10.1.0.1"}}]}}, 400,
-         "no configured subnet contains IP address 10.1.0.1"),
+         "invalid network config:\n"
+         "invalid auxiliary address a: parent subnet 10.0.0.0/24 doesn't contain this address"),
         ({"Name": "xx", "Driver": "overlay"}, 501, "network driver overlay is not supported: use bridge"),
     ],
 )  # fmt: skip
