@@ -1,110 +1,24 @@
-"""COPY and ADD: which sources their words mean, what identifies them, and where they go."""
+"""COPY and ADD: where sources go in the image."""
 
 from __future__ import annotations
 
 import os
 import posixpath
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from backends.api.errors import InvalidArgument
 from backends.core.build import tree as trees
 from backends.core.build.layerdraft import Item, LayerDraft, NotADirectory, Place
-from backends.core.build.tree import Trees
+from backends.core.build.sources import Found, Inline, Rules, left_out
 from sandbox.images.compression import MAGIC_LENGTH, decompress, sniff
-from sandbox.images.dockerfile.instructions import InlineFile
-from sandbox.images.dockerfile.patterns import PatternMatcher, has_wildcards
 from sandbox.images.errors import InvalidImage
 from sandbox.images.layer import LayerIndex
 from sandbox.images.tree import LowerNode, LowerTree, merge
 
 _BLOCK = 512
-
-
-@dataclass(frozen=True)
-class Found:
-    """One source: ``path`` as it was found, "" for the whole tree; ``checksum`` identifies it."""
-
-    path: str
-    node: LowerNode
-    checksum: str
-
-
-@dataclass(frozen=True)
-class Inline:
-    """A here-document, or a downloaded file, as a source."""
-
-    name: str
-    data: bytes
-    checksum: str
-    mode: int = 0o644
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How sources are copied. ``owner`` None keeps theirs; ``unpack`` local archives; ``parents`` keeps directories."""
-
-    owner: tuple[int, int] | None = (0, 0)
-    mode: int | None = None
-    unpack: bool = False
-    parents: bool = False
-    exclude: tuple[str, ...] = ()
-    chown: bool = False
-
-    def skip(self) -> Callable[[str], bool]:
-        """What --exclude leaves out, by path below the source."""
-        return PatternMatcher(self.exclude).matches if self.exclude else lambda path: False
-
-
-def find_sources(
-    cache: Trees, source: LowerTree, words: Sequence[str], name: str, from_context: bool, skip: Callable[[str], bool]
-) -> list[Found]:
-    """What the words of a COPY or ADD mean in ``source``; InvalidArgument in Docker's words. Reads all of it."""
-    found: list[Found] = []
-    for word in words:
-        path = _relative(word)
-        if path.startswith("../") or path == "..":
-            raise InvalidArgument(f"{name} failed: forbidden path outside the build context: {word} ()")
-        paths = trees.matching(source.root, path) if has_wildcards(path) else [path]
-        found += [_found(cache, source, place, name, from_context, skip) for place in paths]
-    if words and not found:
-        raise InvalidArgument(f"{name} failed: no source files were specified")
-    return found
-
-
-def _relative(word: str) -> str:
-    path = posixpath.normpath(word.lstrip("/").removeprefix("./") or ".")
-    return "" if path == "." else path
-
-
-def _found(
-    cache: Trees, source: LowerTree, path: str, name: str, from_context: bool, skip: Callable[[str], bool]
-) -> Found:
-    node = trees.resolve(source.root, path)
-    if node is None:
-        where = "file not found in build context or excluded by .dockerignore: " if from_context else ""
-        raise InvalidArgument(f"{name} failed: {where}stat {path}: file does not exist")
-    return Found(path, node, trees.checksum(node, posixpath.basename(path), cache.digest, skip))
-
-
-def inline(file: InlineFile) -> Inline:
-    """A here-document as a source."""
-    import hashlib
-
-    data = file.content.encode("utf-8", "surrogateescape")
-    return Inline(file.name, data, f"file:{hashlib.sha256(file.name.encode() + bytes(1) + data).hexdigest()}")
-
-
-def identity(sources: Sequence[Found | Inline]) -> str:
-    """What stands for all sources in the history and the cache."""
-    import hashlib
-
-    if len(sources) == 1:
-        return sources[0].checksum
-    joined = ",".join(source.checksum for source in sources)
-    return f"multi:{hashlib.sha256(joined.encode()).hexdigest()}"
 
 
 def copy_sources(
@@ -132,20 +46,20 @@ def _copy_inline(draft: LayerDraft, source: Inline, destination: str, rules: Rul
 
 def _copy_found(draft: LayerDraft, source: Found, destination: str, rules: Rules) -> None:
     owner = rules.owner or (0, 0)
-    if rules.parents and "/" in source.path:
-        destination = posixpath.join(destination, posixpath.dirname(source.path)) + "/"
     node = source.node
+    if source.parents is not None:
+        destination = _with_parents(draft, source, destination, rules)
     if node.kind == "dir":
         fresh = draft.find(destination) is None
         place = draft.directory(destination, owner)
         if fresh and rules.mode is not None and place.item is not None:
             place.item = replace(place.item, mode=rules.mode)
-        _merge(place, node, rules)
+        _merge(place, node, rules, source.base)
         return
     archive = _archive(node) if rules.unpack and node.kind == "file" else None
     if archive is not None:
         kept = Rules(owner=rules.owner if rules.chown else None, mode=rules.mode)
-        _merge(draft.directory(destination, owner), archive.root, kept, draft)
+        _merge(draft.directory(destination, owner), archive.root, kept, unpacked=draft)
         return
     place, name = _file_place(draft, destination, posixpath.basename(source.path), owner)
     place.put(name, Item.of(node, rules.owner, rules.mode))
@@ -158,18 +72,32 @@ def _file_place(draft: LayerDraft, destination: str, name: str, owner: tuple[int
     return draft.place(destination, owner)
 
 
-def _merge(top: Place, node: LowerNode, rules: Rules, unpacked: LayerDraft | None = None) -> None:
+def _with_parents(draft: LayerDraft, source: Found, destination: str, rules: Rules) -> str:
+    """Make the directories that --parents keeps, and the source itself if it is one; where it goes then."""
+    owner = rules.owner or (0, 0)
+    path = destination = posixpath.join("/", destination)
+    nodes = [*(source.parents or ()), *([source.node] if source.node.kind == "dir" else ())]
+    for name, node in zip(source.path.split("/"), nodes, strict=False):
+        path = posixpath.join(path, name)
+        if draft.find(path) is None:
+            above, last = draft.place(path, owner)
+            above.put(last, Item.of(node, rules.owner, rules.mode))
+    return f"{posixpath.join(destination, source.path if source.node.kind == 'dir' else source.directory)}/"
+
+
+def _merge(top: Place, node: LowerNode, rules: Rules, base: str = "", unpacked: LayerDraft | None = None) -> None:
     """Put what is in a directory into another. A directory that is left out comes for what is not left out in it.
 
-    ``unpacked``: the directory is an archive's; one that it has no entry for is what the image has there.
+    ``base`` is what --exclude calls the directory. ``unpacked``: it is an archive's; a directory that it has no entry
+    for is what the image has there.
     """
     skip = rules.skip()
-    stack = [(top, node, "")]
+    stack = [(top, node, base)]
     while stack:
         place, directory, path = stack.pop()
         for name, child in (directory.children or {}).items():
             below = f"{path}/{name}" if path else name
-            if skip(below) and all(skip(f"{below}/{deep}") for deep, _ in trees.walk(child) if deep):
+            if left_out(skip, below, child):
                 continue
             found = None
             if unpacked is not None and child.kind == "dir" and child.layer is None:

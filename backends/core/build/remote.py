@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from backends.api.errors import EngineError, InvalidArgument, Unsupported
-from backends.core.build.copying import Inline
 from backends.core.build.parts import Job
+from backends.core.build.sources import Inline
 from sandbox.images.proxy import through_proxy, variables
 
 DEADLINE, QUIET_DEADLINE = 600.0, 60.0

@@ -6,21 +6,12 @@ import posixpath
 from collections.abc import Sequence
 
 from backends.api.errors import InvalidArgument
-from backends.core.build.copying import (
-    Found,
-    Inline,
-    Rules,
-    copy_sources,
-    find_mode,
-    find_owner,
-    find_sources,
-    identity,
-    inline,
-)
+from backends.core.build.copying import copy_sources, find_mode, find_owner
 from backends.core.build.layerdraft import LayerDraft
 from backends.core.build.parts import StageState
 from backends.core.build.remote import download, is_url
 from backends.core.build.runmounts import source_image
+from backends.core.build.sources import Finder, Found, Inline, Rules, identity, inline
 from backends.core.build.steps import Steps
 from sandbox.images.dockerfile.instructions import Add, Copy
 from sandbox.images.threads import in_thread
@@ -70,9 +61,9 @@ async def _sources(
         raise InvalidArgument("COPY failed: source can't be a URL for COPY")
     local = [word for word in instruction.sources if not is_url(word)]
     from_context = not (isinstance(instruction, Copy) and instruction.source)
-    found: list[Found | Inline] = list(
-        await in_thread(find_sources, job.parts.trees, tree, local, name, from_context, rules.skip())
-    )
+    missing = "file not found in build context or excluded by .dockerignore: " if from_context else ""
+    finder = Finder(job.parts.trees, tree, rules, name, missing)
+    found: list[Found | Inline] = list(await in_thread(finder.find, local))
     for url in remote:
         assert isinstance(instruction, Add)
         found.append(await download(job, url, instruction.checksum, instruction.destination))

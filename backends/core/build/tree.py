@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from sandbox.images.dockerfile.patterns import BadPattern, glob
+from sandbox.images.dockerfile.patterns import BadPattern, deep_glob, glob
 from sandbox.images.store import Store
 from sandbox.images.tree import LowerNode, LowerTree, merge
 
@@ -125,6 +125,24 @@ def matching(root: LowerNode, pattern: str) -> list[str]:
             if part.fullmatch(name)
         ]
     return [path for path, _ in found]
+
+
+def matching_deep(root: LowerNode, pattern: str) -> list[str]:
+    """The same with ``**`` for any number of directories. What is below a path that matches is not listed again."""
+    try:
+        matches = deep_glob(posixpath.normpath(pattern))
+    except BadPattern:
+        return []
+    found: list[str] = []
+    stack = [("", root)]
+    while stack:
+        path, node = stack.pop()
+        if path and matches(path):
+            found.append(path)
+            continue
+        below = sorted((node.children or {}).items(), reverse=True)
+        stack += [(f"{path}/{name}" if path else name, child) for name, child in below]
+    return found
 
 
 def walk(node: LowerNode, path: str = "") -> Iterator[tuple[str, LowerNode]]:

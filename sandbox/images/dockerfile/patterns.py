@@ -124,7 +124,7 @@ class PatternMatcher:
             exclusion = text.startswith("!")
             if text == "!":
                 raise DockerfileError('illegal exclusion pattern: "!"')
-            self._patterns.append(_Pattern(_deep(text[1:] if exclusion else text), exclusion))
+            self._patterns.append(_Pattern(deep_glob(text[1:] if exclusion else text), exclusion))
 
     def matches(self, path: str) -> bool:
         """Whether ``path`` (relative, with slashes) is ignored."""
@@ -137,7 +137,7 @@ class PatternMatcher:
         return ignored
 
 
-def _deep(pattern: str) -> Callable[[str], object]:
+def deep_glob(pattern: str) -> Callable[[str], object]:
     """As ``glob``, and ``**`` is any number of directories; says whether a path matches. BadPattern.
 
     Where ``**`` stands for whole directories, what is between two of them is a fixed number of directories and taken

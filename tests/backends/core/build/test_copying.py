@@ -76,3 +76,64 @@ async def test_who_is_given_a_file_gets_no_set_id_bits(builds: Shop) -> None:
     assert [found[path].split()[1] for path in ("c/f", "c/g", "c/s", "m", "kept", "given", "t/q")] == [
         "755", "2644", "3777", "4755", "6755", "755", "6755"
     ]  # fmt: skip
+
+
+TREE: Entries = [
+    ("a.md", {"data": b"1"}),
+    ("b.txt", {"data": b"1"}),
+    ("x/", {"mode": 0o711}),
+    ("x/y/", {"mode": 0o750}),
+    ("x/y/f.txt", {"data": b"1"}),
+    ("x/y/g.md", {"data": b"1"}),
+    ("x/z/f.txt", {"data": b"1"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "paths"),
+    [
+        ("COPY --exclude=*.md a.md b.txt /", ["b.txt"]),
+        ("COPY --exclude=*.md *.* /", ["b.txt"]),
+        ("COPY --exclude=x * /", ["Dockerfile", "a.md", "b.txt"]),
+        ("COPY --exclude=*.md a.md /", []),
+        ("COPY --exclude=y x /", ["z/f.txt"]),
+        ("COPY --exclude=x x /", ["y/f.txt", "y/g.md", "z/f.txt"]),
+        ("COPY --exclude=**/*.md --exclude=z x /d/", ["d/y/f.txt"]),
+        ("COPY --exclude=f.txt x/y/f.txt /d/", []),
+        ("ADD --exclude=*.md x/y/* /d/", ["d/f.txt"]),
+        ("COPY --parents x/y/f.txt b.txt /d/", ["d/b.txt", "d/x/y/f.txt"]),
+        ("COPY --parents b.txt /d", ["d/b.txt"]),
+        ("COPY --parents x/y /d", ["d/x/y/f.txt", "d/x/y/g.md"]),
+        ("COPY --parents x/./y /d/", ["d/y/f.txt", "d/y/g.md"]),
+        ("COPY --parents ./x/./*/f.txt /d/", ["d/y/f.txt", "d/z/f.txt"]),
+        ("COPY --parents **/*.md /d/", ["d/a.md", "d/x/y/g.md"]),
+        ("COPY --parents x/./**/f.txt /", ["y/f.txt", "z/f.txt"]),
+        ("COPY --parents --exclude=x/y x /d/", ["d/x/z/f.txt"]),
+        ("COPY --parents --exclude=**/*.md x/./y b.txt /d/", ["d/b.txt", "d/y/f.txt"]),
+        ("COPY --parents --exclude=Dockerfile . /d", ["d/a.md", "d/b.txt", "d/x/y/f.txt", "d/x/y/g.md", "d/x/z/f.txt"]),
+    ],
+)
+async def test_what_is_left_out_and_which_directories_are_kept(builds: Shop, line: str, paths: list[str]) -> None:
+    dockerfile = f"FROM scratch\n{line}\nENV A=1\n"
+    found = builds.files(await builds.image("", tar=packed([("Dockerfile", {"data": dockerfile.encode()}), *TREE])))
+    assert sorted(path for path, what in found.items() if what.startswith("file")) == paths
+
+
+async def test_kept_directories_have_the_attributes_of_the_source(builds: Shop) -> None:
+    dockerfile = b"FROM scratch\nCOPY --parents --chown=3:4 x/y /d/\n"
+    found = builds.files(await builds.image("", tar=packed([("Dockerfile", {"data": dockerfile}), *TREE])))
+    assert [found[path] for path in ("d/x", "d/x/y", "d/x/y/f.txt")] == ["dir 711 3:4", "dir 750 3:4", "file 644 3:4"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("COPY --parents no/f /d/", "COPY failed: file not found in build context or excluded by .dockerignore: "
+         "stat no/f: file does not exist"),
+        ("COPY --parents **/*.no /d/", "COPY failed: no source files were specified"),
+        ("COPY --parents x/./../../f /d/", "COPY failed: forbidden path outside the build context: ../../f ()"),
+    ],
+)  # fmt: skip
+async def test_sources_that_are_not_there(builds: Shop, line: str, said: str) -> None:
+    lines = await builds.build("", tar=packed([("Dockerfile", {"data": f"FROM scratch\n{line}\n".encode()}), *TREE]))
+    assert lines[-1].error == said

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sandbox.images.dockerfile import DockerfileError, PatternMatcher, read_ignore
-from sandbox.images.dockerfile.patterns import BadPattern, _deep, glob, has_wildcards
+from sandbox.images.dockerfile.patterns import BadPattern, deep_glob, glob, has_wildcards
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_deep_patterns_match_what_docker_matches(pattern: str, path: str) -> Non
     pattern = posixpath.normpath(pattern)
     assume(not re.search(r"\*{3}", pattern))
     wanted = re.fullmatch(simple(pattern), path) is not None
-    assert bool(_deep(pattern)(path)) == wanted
+    assert bool(deep_glob(pattern)(path)) == wanted
 
 
 HARD = "/".join(["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] * 60)
