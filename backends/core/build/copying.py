@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from backends.api.errors import InvalidArgument
 from backends.core.build import tree as trees
@@ -39,9 +41,19 @@ def copy_sources(
 
 def _copy_inline(draft: LayerDraft, source: Inline, destination: str, rules: Rules, now: int) -> None:
     uid, gid = rules.owner or (0, 0)
+    archive = _archive(io.BytesIO(source.data)) if rules.unpack_remote and source.remote else None
+    if archive is not None:
+        _unpack(draft, archive, destination, rules)
+        return
     place, name = _file_place(draft, destination, source.name, (uid, gid))
     mode = source.mode if rules.mode is None else rules.mode
-    place.put(name, Item("file", mode, uid, gid, now, data=source.data))
+    time = now if source.mtime_ns is None else source.mtime_ns
+    place.put(name, Item("file", mode, uid, gid, time, data=source.data))
+
+
+def _unpack(draft: LayerDraft, archive: LowerTree, destination: str, rules: Rules) -> None:
+    kept = Rules(owner=rules.owner if rules.chown else None, mode=rules.mode)
+    _merge(draft.directory(destination, rules.owner or (0, 0)), archive.root, kept, unpacked=draft)
 
 
 def _copy_found(draft: LayerDraft, source: Found, destination: str, rules: Rules) -> None:
@@ -56,10 +68,9 @@ def _copy_found(draft: LayerDraft, source: Found, destination: str, rules: Rules
             place.item = replace(place.item, mode=rules.mode)
         _merge(place, node, rules, source.base)
         return
-    archive = _archive(node) if rules.unpack and node.kind == "file" else None
+    archive = _archive(_Reader(node)) if rules.unpack and node.kind == "file" else None
     if archive is not None:
-        kept = Rules(owner=rules.owner if rules.chown else None, mode=rules.mode)
-        _merge(draft.directory(destination, owner), archive.root, kept, unpacked=draft)
+        _unpack(draft, archive, destination, rules)
         return
     place, name = _file_place(draft, destination, posixpath.basename(source.path), owner)
     place.put(name, Item.of(node, rules.owner, rules.mode))
@@ -118,15 +129,14 @@ def _existing(draft: LayerDraft, top: Place, there: Place | None, path: str) -> 
     return found
 
 
-def _archive(node: LowerNode) -> LowerTree | None:
-    """The tree of a local tar archive, compressed or not; None for any other file. InvalidImage if it is broken."""
-    reader = _Reader(node)
-    start = reader.read(_BLOCK)
-    reader.position = 0
+def _archive(file: Readable) -> LowerTree | None:
+    """The tree of a tar archive, compressed or not; None for any other file. InvalidImage if it is broken."""
+    start = file.read(_BLOCK)
+    file.seek(0)
     packed = sniff(start[:MAGIC_LENGTH]) != "plain"
     if not packed and not is_archive_head(start):
         return None
-    pieces = decompress(reader)
+    pieces = decompress(file)
     try:
         head = next(pieces, b"")
     except InvalidImage:
@@ -135,10 +145,10 @@ def _archive(node: LowerNode) -> LowerTree | None:
         return None
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "archive"
-        with path.open("wb") as file:
-            file.write(head)
+        with path.open("wb") as plain:
+            plain.write(head)
             for piece in pieces:
-                file.write(piece)
+                plain.write(piece)
         return merge([LayerIndex.of_tar(path)])
 
 
@@ -154,10 +164,22 @@ def is_archive_head(start: bytes) -> bool:
     return said == sum(block[:148]) + sum(block[156:]) + 8 * 32
 
 
+class Readable(Protocol):
+    """As much of a binary file as unpacking needs."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, position: int, /) -> int: ...
+
+
 class _Reader:
     def __init__(self, node: LowerNode) -> None:
         self._node = node
         self.position = 0
+
+    def seek(self, position: int, /) -> int:
+        self.position = position
+        return position
 
     def read(self, size: int, /) -> bytes:
         node = self._node

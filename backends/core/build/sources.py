@@ -42,21 +42,27 @@ class Found:
 
 @dataclass(frozen=True)
 class Inline:
-    """A here-document, or a downloaded file, as a source."""
+    """A here-document, or a downloaded (``remote``) file, as a source; ``mtime_ns`` None is the present."""
 
     name: str
     data: bytes
     checksum: str
     mode: int = 0o644
+    mtime_ns: int | None = None
+    remote: bool = False
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How sources are copied. ``owner`` None keeps theirs; ``unpack`` local archives; ``parents`` keeps directories."""
+    """How sources are copied. ``owner`` None keeps theirs; ``parents`` keeps directories.
+
+    ``unpack`` archives: local ones, downloaded ones too if ``unpack_remote``.
+    """
 
     owner: tuple[int, int] | None = (0, 0)
     mode: int | None = None
     unpack: bool = False
+    unpack_remote: bool = False
     parents: bool = False
     exclude: tuple[str, ...] = ()
     chown: bool = False

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
+from dataclasses import replace
 
 from backends.api.errors import InvalidArgument
 from backends.core.build.copying import copy_sources, find_mode, find_owner
 from backends.core.build.layerdraft import LayerDraft
 from backends.core.build.parts import StageState
-from backends.core.build.remote import download, is_url
+from backends.core.build.remote import checkout, download, is_git, is_url
 from backends.core.build.runmounts import source_image
 from backends.core.build.sources import Finder, Found, Inline, Rules, identity, inline
 from backends.core.build.steps import Steps
@@ -27,6 +28,7 @@ async def copy(steps: Steps, state: StageState, instruction: Copy | Add) -> None
         owner=None if origin and not instruction.chown else (0, 0),
         mode=find_mode(instruction.chmod) if instruction.chmod else None,
         unpack=isinstance(instruction, Add) and instruction.unpack is not False,
+        unpack_remote=isinstance(instruction, Add) and instruction.unpack is True,
         parents=isinstance(instruction, Copy) and instruction.parents,
         exclude=instruction.exclude,
     )
@@ -46,7 +48,7 @@ async def copy(steps: Steps, state: StageState, instruction: Copy | Add) -> None
         how = rules
         if instruction.chown:
             owner = find_owner(job.tree(state.image), instruction.chown)
-            how = Rules(owner, rules.mode, rules.unpack, rules.parents, rules.exclude, chown=True)
+            how = replace(rules, owner=owner, chown=True)
         copy_sources(draft, sources, destination, how, now)
 
     await steps.commit(state, config, "", await steps.draw_layer(state, work))
@@ -56,17 +58,27 @@ async def _sources(
     steps: Steps, instruction: Copy | Add, tree: LowerTree, name: str, rules: Rules
 ) -> Sequence[Found | Inline]:
     job = steps.job
-    remote = [word for word in instruction.sources if is_url(word)]
-    if remote and isinstance(instruction, Copy):
+    add = instruction if isinstance(instruction, Add) else None
+    remote = [word for word in instruction.sources if is_url(word) or (add and is_git(word))]
+    if remote and add is None:
         raise InvalidArgument("COPY failed: source can't be a URL for COPY")
-    local = [word for word in instruction.sources if not is_url(word)]
+    if add and add.checksum:
+        if len(add.sources) + len(add.contents) > 1:
+            raise InvalidArgument("checksum can't be specified for multiple sources")
+        if not remote:
+            raise InvalidArgument("checksum requires HTTP(S) or Git sources")
+    local = [word for word in instruction.sources if word not in remote]
     from_context = not (isinstance(instruction, Copy) and instruction.source)
     missing = "file not found in build context or excluded by .dockerignore: " if from_context else ""
     finder = Finder(job.parts.trees, tree, rules, name, missing)
     found: list[Found | Inline] = list(await in_thread(finder.find, local))
-    for url in remote:
-        assert isinstance(instruction, Add)
-        found.append(await download(job, url, instruction.checksum, instruction.destination))
+    for url in remote if add else ():
+        assert add is not None
+        if is_git(url):
+            repository = await checkout(job, url, add.checksum, add.keep_git_dir)
+            found += await in_thread(Finder(job.parts.trees, repository, rules, name, "").find, ["."])
+        else:
+            found.append(await download(job, url, add.checksum, add.destination))
     return [*found, *(inline(file) for file in instruction.contents)]
 
 

@@ -107,6 +107,7 @@ class Transfer(Instruction):
             destination=expander.word(self.destination),
             chown=expander.word(self.chown),
             chmod=expander.word(self.chmod),
+            exclude=tuple(expander.word(pattern) for pattern in self.exclude),
         )
 
 
@@ -123,11 +124,15 @@ class Copy(Transfer):
 
 @dataclass(frozen=True, slots=True)
 class Add(Transfer):
-    """ADD; ``checksum`` of a remote file."""
+    """ADD; ``checksum`` of a remote file, or of a repository's commit."""
 
     checksum: str = ""
     keep_git_dir: bool = False
     unpack: bool | None = None
+
+    def expanded(self, expander: Expander) -> Add:
+        """The checksum as well."""
+        return replace(Transfer.expanded(self, expander), checksum=expander.word(self.checksum))
 
 
 @dataclass(frozen=True, slots=True)
