@@ -112,20 +112,22 @@ def _merge(top: Place, node: LowerNode, rules: Rules, base: str = "", unpacked: 
                 continue
             found = None
             if unpacked is not None and child.kind == "dir" and child.layer is None:
-                found = _existing(unpacked, top, place.child(name), below)
+                found = _existing(unpacked, top, place.child(name), below, child)
             mode = child.mode if unpacked is not None and rules.mode is None else rules.mode  # with its set-id bits
             found = found or place.put(name, Item.of(child, rules.owner, mode))
             if child.kind == "dir":
                 stack.append((found, child, below))
 
 
-def _existing(draft: LayerDraft, top: Place, there: Place | None, path: str) -> Place | None:
+def _existing(draft: LayerDraft, top: Place, there: Place | None, path: str, implied: LowerNode) -> Place | None:
     """The directory that is at a path below ``top``; links lead where they would with ``top`` as the root."""
     found = draft.find(path, top)
-    if found is not None and found.kind != "dir":
-        raise NotADirectory(f"open /{path}")
-    if found is None and there is not None:
-        raise InvalidImage(f"open /{path}: no such file or directory")
+    if (found is None and there is not None) or (found is not None and found.kind != "dir"):
+        while implied.layer is None and implied.children:
+            name, implied = next(iter(implied.children.items()))
+            path = f"{path}/{name}"
+        why = "no such file or directory" if found is None else "not a directory"
+        raise InvalidImage(f"Error processing tar file(exit status 1): open /{path}: {why}")
     return found
 
 

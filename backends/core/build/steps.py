@@ -148,7 +148,6 @@ async def change_directory(steps: Steps, state: StageState, instruction: Workdir
     config = steps.with_command(state, steps.comment(state, f"#(nop) WORKDIR {path}"))
     if await steps.cached(state, config):
         return
-    container = await steps.create(state, config, {})
 
     def make(draft: LayerDraft) -> None:
         try:
@@ -156,4 +155,6 @@ async def change_directory(steps: Steps, state: StageState, instruction: Workdir
         except NotADirectory:
             raise InvalidArgument(f"Cannot mkdir: {path} is not a directory") from None
 
-    await steps.commit(state, config, container, await steps.draw_layer(state, make))
+    layer = await steps.draw_layer(state, make)
+    container = await steps.create(state, config, {})
+    await steps.commit(state, config, container, layer)

@@ -125,6 +125,33 @@ CASES = [
             "fake.tar": "not a tar",
         },
     ),
+    Case(
+        "addtarover",
+        "FROM sockerless/base\n"
+        "RUN mkdir -p /t/usr/lib /t/d /t/x && chmod 700 /t/d && chown 5:6 /t/d && cd /t && "
+        "ln -s usr/lib lib && ln -s d ld && ln -s /x abs && ln -s ../../x up && echo > f\n"
+        "ADD a.tar /t/\n",
+        (BUILD, look("/t")),
+        {"a.tar": archive({"lib/a": "1", "d/b": "2", "ld/n/c": "3", "abs/d": "4", "up/e": "5", "new/g": "6"})},
+    ),
+    Case(
+        "addtarbroken",
+        "FROM sockerless/base\nRUN mkdir /t && ln -s nowhere /t/l\nADD a.tar /t/\n",
+        (FORCED,),
+        {"a.tar": archive({"l/a": "1"})},
+    ),
+    Case(
+        "setid",
+        "FROM sockerless/base AS a\n"
+        "RUN echo 1 > /q && chmod 6755 /q\n"
+        "FROM sockerless/base\n"
+        "COPY f g h s /c/\n"
+        "COPY --chown=5:6 f /own\n"
+        "COPY --from=a /q /kept\n"
+        "COPY --from=a --chown=0:0 /q /given\n",
+        (BUILD, look("/c", "/own", "/kept", "/given")),
+        {"f": ("1", 0o6755), "g": ("1", 0o2644), "h": ("1", 0o4644), "s/x": ("1", 0o1600)},
+    ),
     Case("addurl", "FROM sockerless/base\nCOPY http://localhost/x /x\n", (BUILD,)),
     Case(
         "multistage",
@@ -217,6 +244,22 @@ CASES = [
     Case("healthbad2", "FROM sockerless/base\nHEALTHCHECK FOO a\n", (BUILD,)),
     Case("exposebad", "FROM sockerless/base\nEXPOSE 99999\n", (BUILD,)),
     Case("exposebad2", "FROM sockerless/base\nEXPOSE foo\n", (BUILD,)),
+    Case("exposebad3", "FROM sockerless/base\nEXPOSE 80/foo\n", (BUILD,)),
+    Case("exposebad4", "FROM sockerless/base\nEXPOSE a:80\n", (BUILD,)),
+    Case("expose", "FROM sockerless/base\nEXPOSE 80/ 1:81 127.0.0.1::82/UDP 3-5:83 1-2:90-91\n", (BUILD, CONFIG)),
+    Case(
+        "runempty",
+        'FROM sockerless/base\nCMD ["sh", "-c", "echo own"]\nRUN []\nENTRYPOINT exit 4\nRUN []\n',
+        (FORCED,),
+    ),
+    Case("runempty2", "FROM scratch\nRUN []\n", (FORCED,)),
+    Case("workdirfile", "FROM sockerless/base\nRUN echo > /f\nWORKDIR /f\n", (FORCED,)),
+    Case(
+        "cachefrom",
+        "FROM sockerless/base\nENV A=1\n",
+        (BUILD, ("build", "--cache-from", "nosuch:1", "-t", "case", ".")),
+    ),
+    Case("longline", f"FROM sockerless/base\nENV A={'x' * 65_530}\n", (BUILD,)),
     Case("signalbad", "FROM sockerless/base\nSTOPSIGNAL FOO\n", (BUILD,)),
     Case("flagbad", "FROM sockerless/base\nCOPY --foo=x a b\n", (BUILD,), {"a": "1"}),
     Case(
@@ -273,6 +316,8 @@ CASES = [
         "FROM sockerless/base\nRUN echo a && \\\n# comment\n\n   echo b && \\\n   # indented\n   echo c\n",
         (BUILD,),
     ),
+    Case("continuationend", "FROM sockerless/base\nENV A=1 \\\n", (BUILD,)),
+    Case("continuationend2", "FROM sockerless/base\nENV A=1 \\\n\n", (BUILD,)),
     Case("escape", "# escape=`\nFROM sockerless/base\nRUN echo a `\n b\nENV P=c:\\x\nRUN echo $P\n", (BUILD,)),
     Case("badescape", "# escape=x\nFROM sockerless/base\n", (BUILD,)),
     Case(

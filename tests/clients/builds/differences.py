@@ -8,7 +8,8 @@ EVERYWHERE = (
     (r"dockerfile parse error line (\d+)", r"dockerfile parse error on line \1", "newer engines' words"),
     (r"failed to create shim task:", "failed to create task for container: failed to create shim task:", "newer words"),
     (r"Unknown flag: (\w+)", r"unknown flag: --\1", "newer words"),
-    (r"Invalid (containerPort|signal):", r"invalid \1:", "newer words"),
+    (r"Invalid (containerPort|hostPort|proto|signal):", r"invalid \1:", "newer words"),
+    ("No command specified", "no command specified", "newer words"),
     (r"No build stage in current context", "no build stage in current context", "newer words"),
     (r"(HEALTHCHECK &\{\[.*\] \"\w+\" \"\w+\" \"\w+\") '", r"""\1 "0s" '""", "StartInterval came with API 1.44"),
 )

@@ -47,12 +47,10 @@ async def test_no_link_leads_an_archive_out_of_its_destination(builds: Shop, lin
     assert [path for path in builds.files(image) if path.endswith("/a")] == ["t/x/a"]
 
 
-@pytest.mark.parametrize(
-    ("path", "why"), [("broken/a", "/broken: no such file or directory"), ("f/a", "/f: not a directory")]
-)
+@pytest.mark.parametrize(("path", "why"), [("broken/a", "no such file or directory"), ("f/a", "not a directory")])
 async def test_an_archive_leads_through_what_is_no_directory(builds: Shop, path: str, why: str) -> None:
     lines = await builds.build("", tar=context(added([(path, {"data": b"1"})], "/t/")))
-    assert lines[-1].error == f"failed to copy files: open {why}"
+    assert lines[-1].error == f"failed to copy files: Error processing tar file(exit status 1): open /{path}: {why}"
 
 
 async def test_who_is_given_a_file_gets_no_set_id_bits(builds: Shop) -> None:
