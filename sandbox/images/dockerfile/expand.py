@@ -96,24 +96,24 @@ class Expander:
 
     def _double(self, scan: _Scan, raw_escapes: bool) -> str:
         mark = scan.next() if self._raw_quotes else scan.next()[:0]
-        result = mark
+        result = [mark]
         while not scan.ended:
             character = scan.peek()
             if character == '"':
                 scan.next()
-                return result + mark
+                return "".join([*result, mark])
             if character == "$":
-                result += self._dollar(scan)
+                result.append(self._dollar(scan))
                 continue
             scan.next()
             if character == self._escape:
                 if raw_escapes:
-                    result += character
+                    result.append(character)
                 if scan.ended:
                     continue
                 if scan.peek() in ('"', "$", self._escape):
                     character = scan.next()
-            result += character
+            result.append(character)
         raise _Unfinished("unexpected end of statement while looking for matching double-quote")
 
     def _dollar(self, scan: _Scan) -> str:
@@ -226,28 +226,38 @@ class _Pieces:
     """The text so far, and the same as words."""
 
     def __init__(self) -> None:
-        self.text = ""
+        self._text: list[str] = []
         self._words: list[str] = []
-        self._word = ""
+        self._word: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
 
     def add(self, text: str) -> None:
         """Text whose blanks separate words."""
-        self.text += text
+        self._text.append(text)
         for character in text:
             if not character.isspace():
-                self._word += character
+                self._word.append(character)
             elif self._word:
-                self._words.append(self._word)
-                self._word = ""
+                self._end_word()
 
     def add_raw(self, text: str) -> None:
         """Text that belongs to the word whatever it holds."""
-        self.text += text
-        self._word += text
+        if text:
+            self._text.append(text)
+            self._word.append(text)
 
     def finish(self) -> list[str]:
         """All words."""
-        return [*self._words, self._word] if self._word else self._words
+        if self._word:
+            self._end_word()
+        return self._words
+
+    def _end_word(self) -> None:
+        self._words.append("".join(self._word))
+        self._word = []
 
 
 def _trim(value: str, side: str, argument: str) -> str:

@@ -130,6 +130,7 @@ class _Reader:
 
     def _join(self, text: str, ended: bool) -> str:
         empty = False
+        pieces = [text]
         while not ended:
             raw = next(self._physical(), None)
             if raw is None:
@@ -140,7 +141,8 @@ class _Reader:
                 empty = True
                 continue
             more, ended = self._continued(raw)
-            text += more
+            pieces.append(more)
+        text = "".join(pieces)
         if empty:
             self._result.warnings.append(f"[WARNING]: Empty continuation line found in:\n    {text}")
         return text
@@ -154,13 +156,13 @@ class _Reader:
         return tuple(self._read_heredoc(heredoc) for heredoc in found if heredoc is not None)
 
     def _read_heredoc(self, heredoc: Heredoc) -> Heredoc:
-        content = ""
+        content: list[str] = []
         for raw in self._rest:
             self._number += 1
             mark = raw.removesuffix("\r")
             if (mark.lstrip("\t") if heredoc.chomp else mark) == heredoc.name:
-                return Heredoc(heredoc.name, heredoc.expand, heredoc.chomp, content)
-            content += raw + "\n"
+                return Heredoc(heredoc.name, heredoc.expand, heredoc.chomp, "".join(content))
+            content.append(raw + "\n")
         raise DockerfileError("unterminated heredoc")
 
 

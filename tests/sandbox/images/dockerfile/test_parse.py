@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.images.dockerfile import Dockerfile, DockerfileError, parse, parse_changes, parse_trigger
+from sandbox.images.dockerfile import Dockerfile, DockerfileError, Expander, parse, parse_changes, parse_trigger
 from sandbox.images.dockerfile.instructions import (
     Add,
     Arg,
@@ -254,6 +254,17 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     else:
         assert isinstance(found, Dockerfile)
         assert len(found.stages) >= 1
+
+
+@pytest.mark.timeout(20)
+def test_long_files_take_no_longer_than_they_are() -> None:
+    many = "y" * 50 + " \\\n"
+    assert len(steps(f"RUN a \\\n{many * 100_000}b\n")[0].code) > 5_000_000
+    (copy,) = steps(f"COPY <<E /x\n{many * 40_000}E\n")
+    assert isinstance(copy, Copy)
+    expanded = copy.expanded(Expander({}))
+    assert len(expanded.contents[0].content) == len(many.replace("\\\n", "\n")) * 40_000
+    assert len(Expander({}).word('"' + "x" * 2_000_000 + '"')) == 2_000_000
 
 
 @pytest.mark.timeout(20)

@@ -19,7 +19,7 @@ def expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join({"*": ".*", "?": "."}.get(character, character) for character in pattern))
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(PATTERNS, TEXTS)
 def test_prefixes_and_suffixes(pattern: str, text: str) -> None:
     whole, places = expression(pattern), range(len(text) + 1)
@@ -31,7 +31,7 @@ def test_prefixes_and_suffixes(pattern: str, text: str) -> None:
     assert found.without_suffix(text, True) == text[: starts[0]]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(PATTERNS, TEXTS)
 def test_replacements(pattern: str, text: str) -> None:
     whole, found = expression(pattern), ShellPattern(pattern)
