@@ -163,7 +163,7 @@ class Container:
             raise Conflict(f"container {self.id} is not running")
         return self.process
 
-    def require_kept(self) -> None:
-        """Refuse when it is being removed."""
+    def require_kept(self, subject: str = "container", what: str = "started") -> None:
+        """Refuse when it is being removed, or gone."""
         if self.removing or self.status in (Status.REMOVING, Status.DEAD):
-            raise Conflict("container is marked for removal and cannot be started")
+            raise Conflict(f"{subject} is marked for removal and cannot be {what}")

@@ -261,6 +261,7 @@ class Control:
         """Docker's DELETE with link=1: forget a legacy link of a container."""
         if not alias:
             raise EngineError("Conflict, cannot remove the default link name of the container")
+        container.require_kept(what="unlinked")
         kept = [link for link in container.host.links or () if parse_link(link)[1] != alias]
         container.record.host_config = {**container.record.host_config, "Links": kept}
         container.save()

@@ -16,6 +16,7 @@ from backends.core.networks import PREDEFINED, Networks
 from backends.core.records import EndpointRecord, NetworkRecord
 from backends.core.registry import Registry
 
+_MOVED = "connected or disconnected to the network"
 _MAC = re.compile(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}", re.IGNORECASE)
 
 
@@ -179,6 +180,7 @@ class Endpoints:
     async def connect(self, ref: str, container: Container, config: t.Json) -> None:
         """Docker's POST /networks/{id}/connect."""
         network = self._networks.find(ref)
+        container.require_kept(f"Container {container.id}", _MOVED)
         record = container.record
         if network.name in ("host", "none"):
             raise InvalidArgument(
@@ -215,6 +217,7 @@ class Endpoints:
     async def disconnect(self, ref: str, container: Container) -> None:
         """Docker's POST /networks/{id}/disconnect."""
         network = self._networks.find(ref)
+        container.require_kept(f"Container {container.id}", _MOVED)
         record = container.record
         if network.name == "host" and "host" in record.endpoints:
             raise InvalidArgument("container cannot be disconnected from host network or connected to host network")

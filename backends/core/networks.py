@@ -187,8 +187,8 @@ class Networks:
         if members := self._members(record):
             names = ", ".join(f'name:"{member["Name"]}" id:"{key[:12]}"' for key, member in members.items())
             raise Forbidden(f"error while removing network: network {record.name} has active endpoints ({names})")
-        await self._context.drivers.network.remove_network(record.id)
         self._forget(record)
+        await self._context.drivers.network.remove_network(record.id)
         self._emit(record, "destroy")
 
     def _forget(self, record: NetworkRecord) -> None:

@@ -151,8 +151,12 @@ class Volumes:
                 continue
             if filters.get("label!") and labels_match(filters["label!"], record.labels):
                 continue
-            freed += await asyncio.to_thread(tree_size, self.data(record.name))
-            await self.remove(record.name, force=True)
+            size = await asyncio.to_thread(tree_size, self.data(record.name))
+            try:
+                await self.remove(record.name, force=False)
+            except (Conflict, NotFound):
+                continue  # someone uses it by now, or has removed it
+            freed += size
             gone.append(record.name)
         self._context.events.pruned("volume", freed)
         return t.Pruned(deleted=gone, space_reclaimed=freed)

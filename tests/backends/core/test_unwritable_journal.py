@@ -89,5 +89,9 @@ async def test_what_cannot_be_noted_is_undone(core: CoreEngine, shop: Shop) -> N
     shown = await core.inspect_container("old")
     assert (shown.name, list(shown.network_settings.networks)) == ("/old", ["bridge"])
     assert (await core.inspect_network("net")).containers == {}
+    with unwritable(core), pytest.raises(Unavailable):
+        await core.remove_network("net")
+    await core.connect_network("net", found, {})
+    await core.disconnect_network("net", found, False)
     await core.remove_network("net")
     await shop.create("true", name="new")
