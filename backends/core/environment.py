@@ -11,7 +11,7 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 async def user_of(drivers: Drivers, container: Container, text: str) -> User:
-    """Resolve a user in the container's /etc/passwd and /etc/group (absent files are empty)."""
+    """Resolve a user in the container's /etc/passwd and /etc/group (what cannot be read is empty, as in Docker)."""
     passwd = await _read(drivers, container.id, "/etc/passwd")
     group = await _read(drivers, container.id, "/etc/group")
     return resolve_user(text, passwd, group, container.host.group_add)
@@ -20,7 +20,7 @@ async def user_of(drivers: Drivers, container: Container, text: str) -> User:
 async def _read(drivers: Drivers, container_id: str, path: str) -> bytes:
     try:
         return await drivers.files.read_file(container_id, path)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return b""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -27,7 +28,7 @@ class EventBus:
         decoder = msgspec.json.Decoder(Event)
         self._history: deque[Event] = deque((decoder.decode(body) for body in store.events(HISTORY)), HISTORY)
         self._last = self._history[-1].timeNano if self._history else 0
-        self._subscribers: set[asyncio.Queue[Event]] = set()
+        self._subscribers: weakref.WeakSet[asyncio.Queue[Event]] = weakref.WeakSet()  # as long as someone may read
 
     def emit(self, kind: str, action: str, actor: str, attributes: Mapping[str, str]) -> None:
         """Record an event now. Times strictly increase, so that ``since`` cuts cleanly."""

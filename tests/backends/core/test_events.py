@@ -132,3 +132,11 @@ async def test_the_history_does_not_grow_for_ever(core: CoreEngine) -> None:
     assert rows <= 2 * events.HISTORY
     kept = [msgspec.json.decode(body, type=t.Event).Actor["ID"] for body in store.events(events.HISTORY)]
     assert kept == [str(number) for number in range(2 * events.HISTORY, 3 * events.HISTORY)]
+
+
+async def test_a_client_that_never_reads_holds_nothing(core: CoreEngine) -> None:
+    unread = await core.events(0, 0, {})
+    assert len(core.context.events._subscribers) == 1
+    await unread.aclose()  # type: ignore[attr-defined]
+    del unread
+    assert len(core.context.events._subscribers) == 0
