@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -73,18 +74,18 @@ class Project:
 
     @contextlib.contextmanager
     def running(self, *arguments: str) -> Iterator[Running]:
-        """A command that goes on until it is told to end; `timeout` ends one that a test forgets."""
-        command = [*self.engine.prefix, tool("timeout"), "--kill-after=1", str(SECONDS), *self.command, *arguments]
+        """A command that goes on until it is told to end, or the test run has; a process group of its own."""
+        command = [*self.engine.prefix, tool("setpriv"), "--pdeathsig", "TERM", *self.command, *arguments]
         process = subprocess.Popen(
             command, cwd=self.folder, env=self.engine.environment(self.env), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         with process:
             try:
                 yield Running(process)
             finally:
                 if process.poll() is None:
-                    process.terminate()
+                    os.killpg(process.pid, signal.SIGTERM)
 
 
 class Running:
@@ -107,8 +108,8 @@ class Running:
         raise AssertionError(f"no line with {wanted!r} in {seen}, then {_pipe(self._process.stderr).read()}")
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
+        """Ctrl-C, as a terminal does it: once to each process of the group."""
+        os.killpg(self._process.pid, signal.SIGINT)
 
     def end(self) -> Result:
         """Waits for the end: the exit code and what has not been read yet."""
