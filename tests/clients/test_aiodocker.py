@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import images, sources
+from tests.clients import hub, sources
 from tests.clients.aiodocker.expected import FAILS, NOT_RUN, PASSES
-from tests.clients.aiodocker.loopback_registry import Registry
-from tests.clients.engine import Engine, appliance
+from tests.clients.engine import Engine
 from tests.clients.suites import FAILED, PASSED, outcomes, run_twice, those
 
 HERE = Path(__file__).with_name("aiodocker")
@@ -20,25 +19,14 @@ TAGS = ("3.13-alpine", "3.14-alpine", "latest")
 
 @pytest.fixture
 def stocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """An appliance whose mirror of Docker Hub has the images that the tests name."""
-    with Registry("registry:2", name="mirror", ports=[5000]) as mirror:
-        address = f"127.0.0.1:{mirror.get_exposed_port(5000)}"
-        monkeypatch.setenv("SOCKERLESS_REGISTRY_MIRRORS", f"http://{address}")
-        with appliance() as host:
-            engine = Engine("ours", host, tmp_path)
-            for tag in TAGS:
-                stock(engine, f"{address}/library/python:{tag}", tag)
-            engine.ok("pull", "python")
-            yield engine
-
-
-def stock(engine: Engine, name: str, tag: str) -> None:
-    """Pushes sockerless/base with a `python`; each tag is an image of its own."""
+    """An appliance whose mirror of Docker Hub has the images that the tests name, each with a `python`."""
     python = (HERE / "python.sh").read_text()
     files = {"usr/local/bin/python": python, "usr/local/bin/python3": python}
-    images.derive(engine, name, {"Cmd": ["python3"], "Labels": {"tag": tag}}, files)
-    engine.ok("push", name)
-    engine.ok("rmi", name)
+    with hub.running(tmp_path, monkeypatch) as found:
+        for tag in TAGS:
+            found.stock(f"python:{tag}", {"Cmd": ["python3"], "Labels": {"tag": tag}}, files)
+        found.engine.ok("pull", "python")
+        yield found.engine
 
 
 @pytest.mark.slow

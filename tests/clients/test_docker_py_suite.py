@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import images, sources
-from tests.clients.aiodocker.loopback_registry import Registry
+from tests.clients import hub, sources
 from tests.clients.dockerpy.expected import FAILS, FILES, NOT_RUN, PASSES
-from tests.clients.engine import Engine, appliance
+from tests.clients.engine import Engine
 from tests.clients.suites import FAILED, PASSED, outcomes, run_twice, those
 
 HERE = Path(__file__).with_name("dockerpy")
@@ -25,19 +24,12 @@ IMAGES = ("alpine:latest", "alpine:3.10", "busybox:latest", "hello-world:latest"
 
 @pytest.fixture
 def stocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """An appliance whose mirror of Docker Hub has the images that the tests name, each one of its own."""
-    with Registry("registry:2", name="mirror", ports=[5000]) as mirror:
-        address = f"127.0.0.1:{mirror.get_exposed_port(5000)}"
-        monkeypatch.setenv("SOCKERLESS_REGISTRY_MIRRORS", f"http://{address}")
-        with appliance() as host:
-            engine = Engine("ours", host, tmp_path)
-            for name in IMAGES:
-                pushed = f"{address}/library/{name}"
-                images.derive(engine, pushed, {"Labels": {"name": name}}, ALPINE)
-                engine.ok("push", pushed)
-                engine.ok("rmi", pushed)
-                engine.ok("pull", name)
-            yield engine
+    """An appliance with the images that the tests name, each one of its own."""
+    with hub.running(tmp_path, monkeypatch) as found:
+        for name in IMAGES:
+            found.stock(name, {"Labels": {"name": name}}, ALPINE)
+            found.engine.ok("pull", name)
+        yield found.engine
 
 
 @pytest.mark.slow
