@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import struct
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Literal
 
 import msgspec
+
+from sandbox.images.disk import storage_errors
 
 Kind = Literal["dir", "file", "symlink", "char", "block", "fifo", "hardlink", "whiteout", "opaque"]
 NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
@@ -66,14 +69,22 @@ class LayerIndex:
 
     @classmethod
     def of_tar(cls, path: Path | str) -> LayerIndex:
-        """Index any plain, uncompressed tar file in memory, without a store; raises InvalidImage."""
+        """Index any plain, uncompressed tar file in memory, without a store; InvalidImage, StorageFull."""
         from sandbox.images.layerbuild import index_tar
+        from sandbox.images.sparse import Content
 
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        entries: list[Entry] = []
-        layer = cls(fd, lambda: [entries])
-        entries.extend(index_tar(fd))
-        return layer
+        content = Content(fd, lambda: _temporary(Path(path).parent))
+        try:
+            with storage_errors():
+                entries = list(index_tar(fd, content))
+        except BaseException:
+            os.close(content.fd)
+            raise
+        finally:
+            if content.fd != fd:
+                os.close(fd)
+        return cls(content.fd, lambda: [entries])
 
     def entries(self) -> Iterator[Entry]:
         """Whiteouts first, then every entry once, directories before what is in them, hard links after their target."""
@@ -81,11 +92,16 @@ class LayerIndex:
             yield from block
 
     def fd(self) -> int:
-        """A read-only descriptor of the uncompressed tar, for ``os.pread``. Owned by this object: do not close it."""
+        """A descriptor of the uncompressed tar, for ``os.pread`` only. Owned by this object: do not close it."""
         return self._fd
 
     def __del__(self) -> None:
         os.close(self._fd)
+
+
+def _temporary(directory: Path) -> int:
+    with tempfile.TemporaryFile(dir=directory) as file:
+        return os.dup(file.fileno())
 
 
 def write_index(entries: Iterable[Entry], write: Callable[[bytes], object]) -> None:

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 
 from sandbox.images.errors import InvalidImage
 from sandbox.images.layer import Entry, Kind
+from sandbox.images.sparse import Content
 from sandbox.images.tarscan import Header, scan
 
 MAX_ENTRIES = 2_000_000
@@ -57,10 +58,15 @@ class _Node:
         self.emitted: str | None = None
 
 
-def index_tar(fd: int) -> Iterator[Entry]:
-    """Index the uncompressed tar open at ``fd``: whiteouts, then a walk of its tree. Raises InvalidImage."""
+def index_tar(fd: int, content: Content) -> Iterator[Entry]:
+    """Index the uncompressed tar open at ``fd``: whiteouts, then a walk of its tree. Raises InvalidImage.
+
+    The entries' offsets are those of ``content.fd``, once all are known.
+    """
     builder = LayerBuilder()
     for header in scan(lambda count, offset: os.pread(fd, count, offset), os.fstat(fd).st_size):
+        if header.sparse is not None:
+            header.offset = content.place(header.sparse, header.offset, header.size)
         builder.add(header)
     return builder.entries()
 

@@ -2,7 +2,8 @@
 
 A layer directory is made in scratch and renamed in as a whole, so it exists complete or not at all; whoever loses the
 race to make it drops its own. A compressed blob is kept beside its tar (``blob-<hex>``) because packing again would not
-give the same digest; a plain blob is the tar.
+give the same digest; a plain blob is the tar. ``content``, where a tar has sparse files, is the tar and behind it those
+files whole: what the index's offsets mean then.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sandbox.images.disk import Disk, storage_errors
 from sandbox.images.errors import InvalidImage, LayerMissing
 from sandbox.images.layer import Entry, LayerIndex, write_index
 from sandbox.images.layerbuild import index_tar
+from sandbox.images.sparse import Content
 
 
 class Cancelled(Exception):
@@ -87,7 +89,9 @@ class LayerStore:
             if layer is None:
                 directory = self._directory(diff_id)
                 try:
-                    layer = LayerIndex.open(directory / "tar", directory / "index", diff_id)
+                    whole = directory / "content"
+                    tar = whole if whole.exists() else directory / "tar"
+                    layer = LayerIndex.open(tar, directory / "index", diff_id)
                 except FileNotFoundError:
                     raise LayerMissing(f"layer {diff_id} is not in the store") from None
                 self._open[diff_id] = layer
@@ -201,7 +205,14 @@ def _write_index(tar: Path, made: Path, diff_id: str) -> Layer:
             yield entry
 
     with tar.open("rb") as file, (made / "index").open("wb") as index:
-        write_index(counted(index_tar(file.fileno())), index.write)
+        content = Content(
+            file.fileno(), lambda: os.open(made / "content", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        )
+        try:
+            write_index(counted(index_tar(file.fileno(), content)), index.write)
+        finally:
+            if content.fd != file.fileno():
+                os.close(content.fd)
         layer = Layer(diff_id, size, os.fstat(file.fileno()).st_size)
     (made / "info").write_bytes(msgspec.json.encode(layer))
     return layer

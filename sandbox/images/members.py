@@ -62,6 +62,8 @@ def split(pieces: Iterator[bytes], scratch: Path) -> Members:
         if count >= MAX_MEMBERS:
             raise InvalidImage(f"invalid archive: more than {MAX_MEMBERS} members")
         name = _normal(header.name)
+        if header.sparse is not None:
+            raise InvalidImage(f"{header.name!r}: sparse entries are not supported here")
         if header.kind == ord("0"):
             files[name] = _extract(stream, header, scratch / f"member-{count}")
             links.pop(name, None)

@@ -3,8 +3,7 @@
 Only headers are read, content stays where it is: a ``Header`` says at which offset. Strict, because layers come from
 strangers. Like Go's archive/tar, which dockerd reads with, it refuses a bad checksum, a truncated header or content, a
 malformed number or PAX record, and extended headers of more than 1 MiB; like it, it accepts an archive that ends
-without zero blocks, and ignores what follows them. Sparse entries (dockerd expands them) are refused: their content
-is not contiguous in the archive.
+without zero blocks, and ignores what follows them. The content of a sparse file (``Header.sparse``) is in pieces.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from sandbox.images import sparse
 from sandbox.images.errors import InvalidImage
 
 BLOCK = 512
 MAX_EXTENDED = 1 << 20
 _ZERO = bytes(BLOCK)
 _XATTR = "SCHILY.xattr."
-_CONTENT_TYPES = frozenset(b"07\0")
+_CONTENT_TYPES = frozenset(b"07S\0")
 _HEADER_ONLY = frozenset(b"123456")
-_SPARSE_KEYS = ("GNU.sparse.", "GNU.sparse")
 
 ReadAt = Callable[[int, int], bytes]
 """(count, offset) -> at most count bytes, as os.pread."""
@@ -29,7 +28,10 @@ ReadAt = Callable[[int, int], bytes]
 
 @dataclass(slots=True)
 class Header:
-    """One member: ``kind`` is the tar type flag (``b"0"``, ``b"5"``, …) and ``offset`` where its content starts."""
+    """One member: ``kind`` is the tar type flag (``b"0"``, ``b"5"``, …) and ``offset`` where its content starts.
+
+    ``sparse``: of the ``size`` bytes only these pieces are stored there, one behind the other; None for all of them.
+    """
 
     name: str
     kind: int
@@ -42,6 +44,7 @@ class Header:
     device: int
     offset: int
     xattrs: dict[str, bytes] = field(default_factory=dict)
+    sparse: sparse.Map | None = None
 
 
 def scan(read: ReadAt, length: int) -> Iterator[Header]:
@@ -74,11 +77,11 @@ def scan(read: ReadAt, length: int) -> Iterator[Header]:
         header.link = long.get("link", header.link)
         if shared or pax:
             _apply({**shared, **pax}, header)
-        _finish(header)
-        if header.offset + header.size > length:
+        stored = _finish(header, read, block, {**shared, **pax})
+        if header.offset + stored > length:
             raise InvalidImage(f"truncated tar: unexpected EOF in {header.name!r}")
+        position = header.offset + _padded(stored)
         yield header
-        position = header.offset + _padded(header.size)
         pax, long = {}, {}
     if pax or long:
         raise InvalidImage("truncated tar: an extended header describes no entry")
@@ -161,6 +164,7 @@ def _extended(read: ReadAt, header: Header) -> bytes:
 
 def _records(data: bytes) -> dict[str, bytes]:
     records: dict[str, bytes] = {}
+    pairs: list[bytes] = []
     position = 0
     while position < len(data):
         space = data.find(b" ", position, position + 20)
@@ -171,7 +175,8 @@ def _records(data: bytes) -> dict[str, bytes]:
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or not key or b"\0" in key:
             raise InvalidImage("invalid tar header: malformed PAX record")
-        records[_text(key)] = value
+        if not sparse.collect(records, _text(key), value, pairs):
+            records[_text(key)] = value
         position = end
     return records
 
@@ -180,8 +185,6 @@ def _apply(records: dict[str, bytes], header: Header) -> None:
     for key, value in records.items():
         if key.startswith(_XATTR):
             header.xattrs[key[len(_XATTR) :]] = value
-        elif key.startswith(_SPARSE_KEYS):
-            raise InvalidImage(f"{header.name!r}: sparse entries are not supported")
         elif value:
             _apply_standard(key, value, header)
 
@@ -220,13 +223,26 @@ def _moment(nanoseconds: int) -> int:
     return nanoseconds if abs(nanoseconds) < 1 << 63 else 0
 
 
-def _finish(header: Header) -> None:
-    """Settle kind and size: links, directories and devices have no content; an old-style ``dir/`` is a directory."""
-    if header.kind == ord("S"):
-        raise InvalidImage(f"{header.name!r}: sparse entries are not supported")
+def _finish(header: Header, read: ReadAt, block: bytes, records: dict[str, bytes]) -> int:
+    """Settle kind, size and where the content starts; how many bytes of content follow there in the archive.
+
+    Links, directories and devices have no content; an old-style ``dir/`` is a directory.
+    """
+    stored = header.size
     if header.kind in _CONTENT_TYPES:
+        found = (
+            sparse.old_map(block, read, header.offset, stored, _number)
+            if header.kind == ord("S")
+            else sparse.pax_map(records, read, header.offset, stored)
+        )
+        if found is not None:
+            header.sparse, header.size, stored = found.pieces, found.size, found.stored
+            header.offset += found.ahead
+            header.name = _pax_name(records.get("GNU.sparse.name", b"")) or header.name
         header.kind = ord("5") if header.name.endswith("/") else ord("0")
     elif header.kind not in _HEADER_ONLY:
         raise InvalidImage(f"{header.name!r}: unhandled tar header type {header.kind}")
     if header.kind != ord("0"):
-        header.size = 0
+        header.size, header.sparse = 0, None
+        return 0
+    return stored

@@ -89,7 +89,8 @@ class Builds:
         stack = ExitStack()
         try:
             scratch = stack.enter_context(self._context.images.disk.scratch())
-            found = await self._open(body, request, scratch)
+            with image_failures():
+                found = await self._open(body, request, scratch)
             dockerfile = _dockerfile(found, request)
             output = Output(request.quiet)
             job = Job(

@@ -214,14 +214,17 @@ class _Unpacker:
     def _fill(self, file: File, header: Header, name: str) -> None:
         handle = file.open(os.O_WRONLY)
         try:
-            done = 0
-            for piece in self._stream.pieces(header.size) if header.size else ():
-                _write(handle, piece, done)
-                done += len(piece)
+            if header.sparse is not None:
+                handle.truncate(header.size)
+            for start, length in ((0, header.size),) if header.sparse is None else header.sparse:
+                done = start
+                for piece in self._stream.pieces(length):
+                    _write(handle, piece, done)
+                    done += len(piece)
+                if done < start + length:
+                    raise ArchiveError(f"unexpected EOF in {name!r}")
         finally:
             handle.close()
-        if done < header.size:
-            raise ArchiveError(f"unexpected EOF in {name!r}")
 
     def _dress(self, node: Node, header: Header, owned: bool = False) -> None:
         """Owner, mode, extended attributes, time; a directory's time comes last, when nothing changes it any more."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import random
+import subprocess
 import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -89,3 +91,38 @@ def docker_archive(layers: Sequence[bytes], *tags: str, **extra: Any) -> bytes:
 def left_behind(root: Path) -> list[str]:
     """What of half-made things a store has on disk."""
     return sorted(str(path.relative_to(root)) for name in ("scratch", "partial") for path in (root / name).iterdir())
+
+
+BLOCK = 4096
+SPARSE_FORMS = ["gnu", "0.0", "0.1", "1.0"]
+SPARSE_FILES = {
+    "first": b"plain",
+    "holes": b"".join(random.Random(piece).randbytes(BLOCK) + bytes(BLOCK * (1 + piece % 3)) for piece in range(60)),
+    "hole": bytes(1 << 20),
+    "ends": bytes(BLOCK) + b"the end",
+    "last": b"plain too",
+}
+
+
+def sparse_archive(form: str, tmp: Path) -> Path:
+    """An archive of SPARSE_FILES in one of SPARSE_FORMS, made by GNU tar, which leaves out blocks of zeros."""
+    home = tmp / "files"
+    home.mkdir()
+    for name, content in SPARSE_FILES.items():
+        _write_sparse(home / name, content)
+    version = ["--format=gnu"] if form == "gnu" else ["--format=posix", f"--sparse-version={form}"]
+    made = tmp / "made.tar"
+    options = ["--sparse", "--hole-detection=raw", *version, "--blocking-factor=1"]
+    subprocess.run(["tar", "-cf", str(made), *options, "-C", str(home), *SPARSE_FILES], check=True)
+    assert made.stat().st_size < sum(map(len, SPARSE_FILES.values())) - (1 << 20)
+    return made
+
+
+def _write_sparse(path: Path, content: bytes) -> None:
+    """With holes: GNU tar looks for them only in a file that takes less room than its size says."""
+    with path.open("wb") as file:
+        for start in range(0, len(content), BLOCK):
+            if any(block := content[start : start + BLOCK]):
+                file.seek(start)
+                file.write(block)
+        file.truncate(len(content))

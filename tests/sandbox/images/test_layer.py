@@ -164,6 +164,19 @@ def symlinked(target: str, *more: str) -> bytes:
     return tar([member("f", b"1"), link, *(member(name, b"2") for name in more)])
 
 
+def sparse01(pieces: bytes, blocks: bytes = b"1", size: bytes = b"9") -> bytes:
+    """PAX form 0.1, with five stored bytes."""
+    records = record(b"GNU.sparse.map", pieces) + record(b"GNU.sparse.numblocks", blocks)
+    return pax(records + record(b"GNU.sparse.size", size), header(b"x", 5) + b"12345" + bytes(507)) + bytes(1024)
+
+
+def sparse10(start: bytes) -> bytes:
+    """PAX form 1.0, with one stored block, which begins as given."""
+    records = record(b"GNU.sparse.major", b"1") + record(b"GNU.sparse.minor", b"0")
+    content = header(b"x", 512) + start + bytes(512 - len(start))
+    return pax(records + record(b"GNU.sparse.realsize", b"9"), content) + bytes(1024)
+
+
 BIG = header(b"x", 0)
 GOOD = files({"a": b"x" * 700, "b": b"y"})
 
@@ -197,8 +210,16 @@ GOOD = files({"a": b"x" * 700, "b": b"y"})
         (b"not a tar at all", "truncated tar: unexpected EOF in a header"),
         (header(b"x", 0o7777777777), "truncated tar: unexpected EOF in 'x'"),
         (bytes(512) + header(b"x", 0), "invalid tar header: one zero block inside the archive"),
-        (header(b"x", 0, b"S"), "'x': sparse entries are not supported"),
-        (pax(record(b"GNU.sparse.major", b"1"), BIG), "'x': sparse entries are not supported"),
+        (pax(record(b"GNU.sparse.major", b"1"), BIG), "invalid tar header: sparse entry of an unknown form"),
+        (pax(record(b"GNU.sparse.numbytes", b"1"), BIG), "invalid tar header: malformed sparse map"),
+        (sparse01(b"0,5,3,1", blocks=b"2"), "invalid tar header: malformed sparse map"),
+        (sparse01(b"0,5", blocks=b"2"), "invalid tar header: malformed sparse map"),
+        (sparse01(b"0,5", size=b"4"), "invalid tar header: malformed sparse map"),
+        (sparse01(b"0,6", size=b"9"), "invalid tar header: malformed sparse map"),
+        (sparse01(b"0,-5"), "invalid tar header: malformed sparse map"),
+        (sparse10(b"x\n"), "invalid tar header: malformed sparse map"),
+        (sparse10(b"1\n0\n"), "invalid tar header: sparse map too large"),
+        (sparse10(b"900000\n"), "invalid tar header: sparse map too large"),
         (header(b"x", 0, b"V"), "'x': unhandled tar header type 86"),
         (pax(b"99 path=a\n", BIG), "invalid tar header: malformed PAX record"),
         (pax(b"abc", BIG), "invalid tar header: malformed PAX record"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import tarfile
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from backends.api import types as t
 from backends.api.errors import EngineError, InvalidArgument
 from tests.backends.core.build.conftest import Shop, context, text
 from tests.backends.core.conftest import chunks
+from tests.sandbox.images.making import SPARSE_FILES, member, sparse_archive, tar
 
 BAD_MODE = "invalid chmod parameter: '9'. it should be octal string and between 0 and 07777"
 NO_SSH = "RUN --mount=type=ssh is not supported: the classic builder has no session"
@@ -281,3 +284,19 @@ async def test_an_image_from_scratch_is_for_the_platform_asked_for(
 @pytest.mark.parametrize("platform", ["linux", "linux/amd64", "linux/amd64/v1", "linux/x86_64", "$BUILDPLATFORM"])
 async def test_an_image_that_is_here_is_of_the_platform(builds: Shop, platform: str) -> None:
     assert "Successfully built" in text(await builds.build(f"FROM --platform={platform} busybox\nENV A=1\n"))
+
+
+async def test_sparse_files_that_add_unpacks_are_whole(builds: Shop, tmp_path: Path) -> None:
+    raw = sparse_archive("1.0", tmp_path).read_bytes()
+    store = builds.engine.context.images
+    image = store.resolve(await builds.image("FROM busybox\nADD made.tar .\n", {"made.tar": raw}))
+    layer = store.layer(image.layers[-1].diff_id)
+    files = [entry for entry in layer.entries() if entry.kind == "file"]
+    assert {entry.path: os.pread(layer.fd(), entry.size, entry.offset) for entry in files} == SPARSE_FILES
+
+
+async def test_a_sparse_file_of_any_size_costs_no_more_than_an_answer(builds: Shop) -> None:
+    info, data = member("bomb", b"12345")
+    info.pax_headers = {"GNU.sparse.map": "0,5", "GNU.sparse.numblocks": "1", "GNU.sparse.size": str(1 << 59)}
+    with pytest.raises(EngineError, match=r"^image store: file too large$"):
+        await builds.build("", tar=tar([member("Dockerfile", b"FROM busybox\n"), (info, data)]))

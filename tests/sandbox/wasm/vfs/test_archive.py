@@ -26,6 +26,7 @@ from sandbox.wasm.vfs.archive import (
     write_archive,
 )
 from sandbox.wasm.vfs.changes import changes
+from tests.sandbox.images.making import SPARSE_FILES, SPARSE_FORMS, sparse_archive
 from tests.sandbox.wasm.vfs.making import (
     MTIME,
     describe,
@@ -190,6 +191,15 @@ def test_compressed_archives(tree: FileTree, pack: type[bytes]) -> None:
     packed = pack(tar([member("d"), member("d/f", b"content" * 999)]))
     write_archive(tree, "/tmp", (packed[at : at + 7] for at in range(0, len(packed), 7)))
     assert get(tree, "/tmp/d/f") == b"content" * 999
+
+
+@pytest.mark.parametrize("form", SPARSE_FORMS)
+def test_sparse_files_are_whole(tree: FileTree, tmp_path: Path, form: str) -> None:
+    raw = sparse_archive(form, tmp_path).read_bytes()
+    write_archive(tree, "/tmp", (raw[at : at + 999] for at in range(0, len(raw), 999)))
+    assert {name: get(tree, f"/tmp/{name}") for name in SPARSE_FILES} == SPARSE_FILES
+    with pytest.raises(ArchiveError, match=r"^unexpected EOF in 'holes'$"):
+        write_archive(tree, "/tmp", [raw[:8000]])
 
 
 def test_owners_modes_and_times_are_kept(tree: FileTree) -> None:
