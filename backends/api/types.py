@@ -507,6 +507,9 @@ class Info(Wire, frozen=True, kw_only=True):
     warnings: list[str] = []
     insecure_registries: list[str] = []
     registry_mirrors: list[str] = []
+    http_proxy: str = ""  # of the environment, without credentials
+    https_proxy: str = ""
+    no_proxy: str = ""
     labels: list[str] = []
     driver_status: list[list[str]] = []
     runtimes: list[str] = []  # where several workers answer as one: their backends' names

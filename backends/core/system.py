@@ -17,6 +17,7 @@ from backends.core.images import summary as image_summary
 from backends.core.lifecycle import Status
 from backends.core.registry import Registry
 from backends.core.volumes import Volumes
+from sandbox.images.proxy import settings
 from sandbox.images.usage import disk_usage
 
 _KINDS = ("container", "image", "volume", "build-cache")
@@ -35,7 +36,7 @@ class System:
 
     def info(self) -> t.Info:
         """Cheap: clients ask for it many times a second."""
-        drivers = self._context.drivers
+        drivers, proxies = self._context.drivers, settings(os.environ)
         paused = running = 0
         for container in self._registry:
             paused += container.status is Status.PAUSED
@@ -57,6 +58,9 @@ class System:
             mem_total=self._memory,
             docker_root_dir=str(self._context.directory),
             server_version=VERSION,
+            http_proxy=proxies.http,
+            https_proxy=proxies.https,
+            no_proxy=proxies.none,
             system_time=rfc3339(self._context.clock()),
             memory_limit="Memory" in drivers.honours,
             swap_limit="MemorySwap" in drivers.honours,

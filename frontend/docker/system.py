@@ -146,9 +146,6 @@ _STATIC_INFO: dict[str, Any] = {
     "NEventsListener": -1,
     "IndexServerAddress": "https://index.docker.io/v1/",
     "GenericResources": None,
-    "HttpProxy": "",
-    "HttpsProxy": "",
-    "NoProxy": "",
     "ExperimentalBuild": False,
     "Swarm": {
         "NodeID": "",

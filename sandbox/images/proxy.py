@@ -7,12 +7,11 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
-
-from yarl import URL
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientResponse
+    from yarl import URL
 
 _SCHEMES = ("http", "https")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -42,10 +41,36 @@ async def through_proxy(
 
 def proxy_for(url: URL, environ: Mapping[str, str]) -> URL | None:
     """The proxy to reach ``url`` by, None for none."""
+    from yarl import URL
+
     address = _first(environ, f"{url.scheme}_proxy")
     if not address or url.host is None or not _wants_proxy(url.host, url.port, _first(environ, "no_proxy")):
         return None
     return URL(address if "://" in address else f"http://{address}")
+
+
+class Settings(NamedTuple):
+    """What the environment says; ``none`` is where no proxy is to be used."""
+
+    http: str
+    https: str
+    none: str
+
+
+def settings(environ: Mapping[str, str]) -> Settings:
+    """The environment's settings as Docker shows them in its info: without credentials."""
+    http, https = (_masked(_first(environ, name)) for name in ("http_proxy", "https_proxy"))
+    return Settings(http, https, _first(environ, "no_proxy"))
+
+
+def _masked(address: str) -> str:
+    from yarl import URL
+
+    try:
+        url = URL(address)
+    except ValueError:
+        return address
+    return str(url.with_user("xxxxx").with_password("xxxxx")) if url.raw_user else address
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:

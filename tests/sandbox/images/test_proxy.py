@@ -8,7 +8,7 @@ import pytest
 from yarl import URL
 
 from sandbox.images.errors import RegistryError, RegistryUnavailable
-from sandbox.images.proxy import proxy_for, variables
+from sandbox.images.proxy import proxy_for, settings, variables
 from sandbox.images.pull import pull
 from sandbox.images.reference import parse
 from sandbox.images.store import Store
@@ -51,6 +51,12 @@ BOTH = {"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "https://s:2"}
 )
 def test_which_proxy(url: str, environ: dict[str, str], proxy: str | None) -> None:
     assert proxy_for(URL(url), environ) == (URL(proxy) if proxy else None)
+
+
+def test_what_info_shows() -> None:
+    secret = {"HTTP_PROXY": "http://ann:secret@h:1/", "https_proxy": "s:2", "NO_PROXY": "x"}
+    assert settings(secret) == ("http://xxxxx:xxxxx@h:1/", "s:2", "x")
+    assert settings({}) == ("", "", "")
 
 
 def test_what_git_is_told() -> None:
