@@ -29,7 +29,7 @@ from backends.core.endpoints import Endpoints
 from backends.core.events import EventBus
 from backends.core.files import Files, sizes
 from backends.core.health import Health
-from backends.core.images import Images
+from backends.core.images import Images, blocking
 from backends.core.launch import Launcher
 from backends.core.lifecycle import Status
 from backends.core.links import shown_links
@@ -176,7 +176,8 @@ class CoreEngine:
         return await self.context.complete(self._creator.create(request))
 
     async def list_containers(self, all: bool, limit: int, size: bool, filters: t.Filters) -> list[t.ContainerSummary]:
-        found = summary.select(self.registry, all, limit, filters, self.images.descendants)
+        images = {name: await blocking(self.images.descendants, name) for name in filters.get("ancestor", ())}
+        found = summary.select(self.registry, all, limit, filters, images)
         known = await sizes(self.context.drivers.files, found) if size else {}
         present = [container for container in found if not container.gone]
         return summary.rows(present, self.context.clock(), self.registry, known, self.images.ids)

@@ -29,11 +29,11 @@ _TIMELESS = {"created", "removing", "dead"}
 
 
 def select(
-    registry: Registry, all: bool, limit: int, filters: t.Filters, image_ids: Callable[[str], set[str]]
+    registry: Registry, all: bool, limit: int, filters: t.Filters, images: Mapping[str, set[str]]
 ) -> list[Container]:
-    """Return the containers of a list request, the newest first. ``image_ids``: what an ancestor filter means."""
+    """Return the containers of a list request, the newest first. ``images``: the ids that each ancestor means."""
     check_keys(filters, _FILTERS)
-    tests = _tests(registry, filters, image_ids)
+    tests = _tests(registry, filters, images)
     if not (all or limit > 0 or "status" in filters):
         tests.append(lambda container: container.running)
     found = [container for container in registry if not container.gone]
@@ -43,7 +43,7 @@ def select(
     return found[:limit] if limit > 0 else found
 
 
-def _tests(registry: Registry, filters: t.Filters, image_ids: Callable[[str], set[str]]) -> list[Test]:
+def _tests(registry: Registry, filters: t.Filters, images: Mapping[str, set[str]]) -> list[Test]:
     tests: list[Test] = []
 
     def any_of(key: str, test: Callable[[Container, str], bool]) -> None:
@@ -65,7 +65,7 @@ def _tests(registry: Registry, filters: t.Filters, image_ids: Callable[[str], se
     any_of("publish", lambda container, value: _covers(value, _published(container)))
     any_of("expose", lambda container, value: _covers(value, _exposed(container)))
     if ancestors := filters.get("ancestor"):
-        ids = set().union(*(image_ids(name) for name in ancestors))
+        ids = set().union(*(images[name] for name in ancestors))
         tests.append(lambda container: container.record.image in ids)
     for key, sign in (("before", 1), ("since", -1)):
         for ref in filters.get(key, ()):
