@@ -149,7 +149,7 @@ def _add(store: Store, new: _New, members: Members, brought: list[str]) -> list[
 def _bring_layers(store: Store, new: _New, members: Members, brought: list[str]) -> None:
     parsed = parse_config(new.config)
     system = parsed.get("os") or "linux"
-    if system != "linux":
+    if system.lower() != "linux":
         raise InvalidImage(f"cannot load {system} image on linux")
     wanted = diff_ids(parsed)
     if len(wanted) != len(new.sources):

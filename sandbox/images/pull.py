@@ -154,7 +154,7 @@ class _Pull:
         config = parse_config(self._found.config)
         wanted = diff_ids(config)
         system = config.get("os") or "linux"
-        if system != "linux":
+        if system.lower() != "linux":
             raise InvalidImage(f'image operating system "{system}" cannot be used on this platform')
         blobs = self._found.manifest.layers
         if len(wanted) != len(blobs):
