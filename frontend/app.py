@@ -112,6 +112,28 @@ _PLUGIN_CHANGES = ("enable", "disable", "push", "set", "upgrade")
 _VERBS = ("start", "stop", "restart", "kill", "pause", "unpause", "resize", "wait", "stats")
 
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+def _asked_late(takeover: Takeover, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Ask a client for its body when that is read, as Go's servers do: Falcon would before it knows the route.
+
+    Whether a client that was not asked sends its body all the same cannot be told, so its connection ends.
+    """
+    first: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": True}]
+
+    async def read() -> dict[str, Any]:
+        return first.pop() if first else await receive()
+
+    async def answer(message: dict[str, Any]) -> None:
+        if takeover.unasked:
+            takeover.last()
+        await send(message)
+
+    return read, answer
+
+
 class Application:
     """The ASGI application. A client that goes away cancels its request's task."""
 
@@ -133,11 +155,13 @@ class Application:
     async def __call__(
         self,
         scope: dict[str, Any],
-        receive: Callable[[], Awaitable[dict[str, Any]]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
+        receive: Receive,
+        send: Send,
     ) -> None:
         takeover: Takeover = scope["extensions"][EXTENSION]
         takeover.cancel_on_disconnect(asyncio.current_task())
+        if takeover.unasked:
+            receive, send = _asked_late(takeover, receive, send)
         try:
             await self._falcon(scope, receive, send)
         except asyncio.CancelledError:

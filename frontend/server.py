@@ -86,6 +86,16 @@ class Takeover:
         """The client may go on sending behind its request: what it sends is kept for the one who takes over."""
         return self._connection.keeping
 
+    @property
+    def unasked(self) -> bool:
+        """The client holds its request's body back until it is asked for (``Expect: 100-continue``)."""
+        waits: bool = self.cycle.waiting_for_100_continue
+        return waits
+
+    def last(self) -> None:
+        """The connection serves no other request after this one."""
+        self.cycle.keep_alive = False
+
     async def write(self, data: bytes) -> None:
         """Send a part of an answer as it is, from its head on; waits while the client does not read.
 
@@ -267,6 +277,7 @@ class HijackProtocol(HttpToolsProtocol):
 
     def _complete(self) -> None:
         super().on_message_complete()
+        self.cycle.waiting_for_100_continue = False  # nothing is left to ask for
         self._between, self._owed = True, 0
 
     def on_response_complete(self) -> None:

@@ -382,6 +382,38 @@ async def test_half_a_request(site: Site, peer: Peer) -> None:
     assert peer.streams == []
 
 
+# -- clients that wait to be asked for their body
+
+EXPECT = {"Expect": "100-continue", "Content-Length": "3", "Content-Type": "application/json"}
+
+
+async def test_a_body_is_asked_for_when_it_is_read(site: Site, peer: Peer) -> None:
+    wire = await site.connect()
+    await wire.send(request("PUT", "/containers/c/archive?path=/x", headers=EXPECT))
+    assert await wire.exactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    await wire.send(b"abc" + request("GET", "/_ping"))
+    assert ((await wire.answer()).status, peer.uploaded) == (200, b"abc")
+    assert (await wire.answer()).body == b"OK"
+
+
+@pytest.mark.parametrize(("target", "status"), [("/nothing", 404), ("/v9.9/info", 400), ("/containers/c/archive", 400)])
+async def test_a_body_is_not_asked_for_when_the_request_is_refused(site: Site, target: str, status: int) -> None:
+    wire = await site.connect()
+    await wire.send(request("PUT", target, headers=EXPECT))
+    answer = await wire.answer()
+    assert (answer.status, answer.headers["connection"]) == (status, "close")
+    assert await wire.rest() == b""
+
+
+async def test_a_body_that_is_there_is_not_waited_for(site: Site) -> None:
+    wire = await site.connect()
+    for body in (b"abc", b""):
+        await wire.send(request("PUT", "/nothing", headers={**EXPECT, "Content-Length": str(len(body))}) + body)
+        assert (await wire.answer()).status == 404
+    await wire.send(request("GET", "/_ping"))
+    assert (await wire.answer()).body == b"OK"
+
+
 # -- clients of requests that are not taken over
 
 
