@@ -13,7 +13,7 @@ from frontend.wire import filters, query, timestamps
 from frontend.wire.bodies import NO_BODY, parse_body
 from frontend.wire.errors import BadRequest
 from frontend.wire.shapes import Shape
-from frontend.wire.versions import NEWEST, Version
+from frontend.wire.versions import NEWEST, OLDEST, Version
 
 LARGEST_BODY = 16 << 20
 
@@ -27,8 +27,10 @@ class Request(falcon.asgi.Request):
         super().__init__(*args, **kwargs)
         self.version: Version = NEWEST
 
-    def text(self, name: str) -> str:
-        """A query parameter's (first) value, "" when it is missing."""
+    def text(self, name: str, since: tuple[int, int] = OLDEST) -> str:
+        """A query parameter's (first) value, "" when it is missing; to versions older than ``since`` it always is."""
+        if self.version < since:
+            return ""
         value = self.params.get(name, "")
         return value[0] if isinstance(value, list) else value
 

@@ -24,7 +24,7 @@ class Containers(Area):
         """201 {Id, Warnings}."""
         body = await req.object(CREATE_CONTAINER)
         newer.leave_out(body, req.version, newer.CREATE_CONTAINER)
-        request = create_request(body, req.text("name"), req.text("platform") if req.version >= (1, 41) else "")
+        request = create_request(body, req.text("name"), req.text("platform", (1, 41)))
         check_endpoints(request, req.version)
         if req.version < (1, 40):
             _share_ipc(request.host_config)

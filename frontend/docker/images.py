@@ -34,7 +34,7 @@ class Images(Area):
 
     async def on_post_create(self, req: Request, resp: Response) -> None:
         """Pull (``fromImage``), or import a root file system (``fromSrc=-``); a stream of progress."""
-        platform = req.text("platform")
+        platform = req.text("platform", (1, 32))
         if name := req.text("fromImage"):
             start = _refused_as_failure(self.engine.pull_image(name, req.text("tag"), platform, _auth(req)))
         elif req.text("fromSrc") == "-":
@@ -48,12 +48,12 @@ class Images(Area):
 
     async def on_post_load(self, req: Request, resp: Response) -> None:
         """Load a saved archive (Docker's or OCI's, compressed or not); a stream of progress, any failure inside it."""
-        start = self.engine.load_images(req.upload(), req.flag("quiet"), _platform(req, (1, 48)))
+        start = self.engine.load_images(req.upload(), req.flag("quiet"), req.text("platform", (1, 48)))
         _stream(resp, await Progress.begin_whatever_happens(start))
 
     async def on_get_save(self, req: Request, resp: Response) -> None:
         """Images as one archive."""
-        await self._save(resp, req.texts("names"), _platform(req, (1, 48)))
+        await self._save(resp, req.texts("names"), req.text("platform", (1, 48)))
 
     async def on_post_prune(self, req: Request, resp: Response) -> None:
         """Remove unused images; unless ``dangling=false`` only untagged ones."""
@@ -72,16 +72,16 @@ class Images(Area):
         name, action = _split(req, path)
         match action:
             case "json":
-                platform = _platform(req, (1, 49))
+                platform = req.text("platform", (1, 49))
                 if platform and req.flag("manifests"):
                     raise BadRequest("conflicting options: manifests and platform options cannot both be set")
                 image = await self.engine.inspect_image(name, platform)
                 reply(resp, render_image(image, req.version))
             case "history":
-                await self._check_platform([name], _platform(req, (1, 48)))
+                await self._check_platform([name], req.text("platform", (1, 48)))
                 reply(resp, await self.engine.image_history(name))
             case "get":
-                await self._save(resp, [name], _platform(req, (1, 48)))
+                await self._save(resp, [name], req.text("platform", (1, 48)))
             case _:
                 raise Unsupported("attestations are not kept: only the image of one platform is pulled")
 
@@ -89,7 +89,7 @@ class Images(Area):
         """…/tag, and …/push: a stream of progress."""
         name, action = _split(req, path)
         if action == "push":
-            start = self.engine.push_image(name, req.text("tag"), _platform(req, (1, 46)), _auth(req))
+            start = self.engine.push_image(name, req.text("tag"), req.text("platform", (1, 46)), _auth(req))
             _stream(resp, await Progress.begin(start))
             return
         await finish(self.engine.tag_image(name, req.text("repo"), req.text("tag")))
@@ -119,11 +119,6 @@ async def _refused_as_failure(start: Awaitable[AsyncIterator[t.Progress]]) -> As
         return await start
     except Unauthorized as error:
         raise EngineError(error.message) from error
-
-
-def _platform(req: Request, since: tuple[int, int]) -> str:
-    """The ``platform`` parameter, for versions that have it at this endpoint."""
-    return req.text("platform") if req.version >= since else ""
 
 
 def _auth(req: Request) -> dict[str, Any]:

@@ -35,12 +35,12 @@ class Lifecycle(Area):
 
     async def on_post_stop(self, req: Request, resp: Response, ref: str) -> None:
         """204 once it has stopped; ``t`` seconds until it is killed."""
-        await finish(self.engine.stop_container(ref, timeout=req.number("t"), signal=req.text("signal")))
+        await finish(self.engine.stop_container(ref, timeout=req.number("t"), signal=req.text("signal", (1, 42))))
         resp.status = 204
 
     async def on_post_restart(self, req: Request, resp: Response, ref: str) -> None:
         """204."""
-        await finish(self.engine.restart_container(ref, timeout=req.number("t"), signal=req.text("signal")))
+        await finish(self.engine.restart_container(ref, timeout=req.number("t"), signal=req.text("signal", (1, 42))))
         resp.status = 204
 
     async def on_post_kill(self, req: Request, resp: Response, ref: str) -> None:
@@ -80,7 +80,7 @@ class Lifecycle(Area):
 
         ``docker run`` waits for the head before it starts the container.
         """
-        condition = req.text("condition") or "not-running"
+        condition = req.text("condition", (1, 30)) or "not-running"
         if condition not in _CONDITIONS:
             raise BadRequest(f'invalid condition: "{condition}"')
         results = await self.engine.wait_container(ref, condition)

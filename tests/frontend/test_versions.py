@@ -25,6 +25,19 @@ async def test_create_leaves_out_what_its_version_does_not_have(site: Site, peer
         )
 
 
+async def test_parameters_that_older_versions_do_not_have(site: Site, peer: Peer) -> None:
+    await site.call("POST", "/containers/create?name=c", {"Image": "cat"})
+    for version, signal in (("1.41", ""), ("1.42", "INT")):
+        await site.call("POST", "/containers/c/start")
+        await site.call("POST", f"/v{version}/containers/c/stop?t=1&signal=INT")
+        assert peer.seen["stop"] == (1, signal)
+    for version, platform in (("1.31", ""), ("1.32", "linux/arm64")):
+        await site.call("POST", f"/v{version}/images/create?fromImage=a&tag=1&platform=linux/arm64")
+        assert peer.seen["pull"] == ("a", "1", platform, {})
+    answer = await site.call("POST", "/v1.30/containers/c/wait?condition=foo")
+    assert answer.message == 'invalid condition: "foo"'
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
