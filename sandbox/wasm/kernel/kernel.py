@@ -19,6 +19,7 @@ from sandbox.wasm.kernel.executable import Loader, Refused, check_size
 from sandbox.wasm.kernel.files import FileTable, OpenFile
 from sandbox.wasm.kernel.limits import Limits
 from sandbox.wasm.kernel.locks import LockTable
+from sandbox.wasm.kernel.scarcity import SCARCITY
 from sandbox.wasm.kernel.session import Session, orphaned
 from sandbox.wasm.kernel.task import Task
 from sandbox.wasm.kernel.timers import ALARMS
@@ -136,6 +137,7 @@ class Kernel:
         self.start(task)
         if task.init:
             self.watch_memory()
+            SCARCITY.watch(self)
         return task
 
     def start(self, task: Task) -> None:
@@ -241,14 +243,19 @@ class Kernel:
     def check_memory(self) -> None:
         """Have the biggest process killed when all together have more than the container may."""
         with self.lock:
-            sizes = {task: task.memory_size() for task in self.tasks.values() if not task.out_of_memory}
-            total = sum(sizes.values())
+            total = sum(task.memory_size() for task in self.tasks.values() if not task.out_of_memory)
             self.counters.peak_memory = max(self.counters.peak_memory, total)
-            if not self.shares.memory or total <= self.shares.memory:
-                return
-            victim = max(sizes, key=lambda task: sizes[task])
-            victim.out_of_memory = self.counters.out_of_memory = True
-            sig.post(victim, SIGKILL, outside=True)
+            if self.shares.memory and total > self.shares.memory:
+                self.kill_biggest()
+
+    def kill_biggest(self) -> None:
+        """SIGKILL to the process with the most memory, for want of memory; not to one that is dying of it already."""
+        with self.lock:
+            sizes = {task: task.memory_size() for task in self.tasks.values() if not task.out_of_memory}
+            victim = max(sizes, key=lambda task: sizes[task], default=None)
+            if victim is not None:
+                victim.out_of_memory = self.counters.out_of_memory = True
+                sig.post(victim, SIGKILL, outside=True)
 
     def watch_memory(self) -> None:
         """Look again and again while there is a limit and somebody lives: not all growth is noticed at once."""

@@ -7,26 +7,37 @@ import itertools
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from sandbox.wasm.vfs import hostmemory
 from sandbox.wasm.vfs.inode import Inode, InodeDirectory, InodeFileSystem, InodeSpecial, InodeSymlink
 from sandbox.wasm.vfs.node import File, Handle, Stat, StatFs, fail
 from sandbox.wasm.vfs.sparse import PAGE, SparseContent
 
+_ASK_AFTER = 4 << 20
+"""Bytes that are taken without a look at what is left of the machine's memory."""
+
 
 class Tmpfs(InodeFileSystem):
-    """`size` limits the bytes of all files together, in whole pages (default: half of the memory); ENOSPC beyond it."""
+    """`size` limits the bytes of all files together, in whole pages (default: half of the memory); ENOSPC beyond it.
+
+    `available` tells what is left of the machine's memory: there is no room either when that gets scarce.
+    """
 
     kind = "tmpfs"
 
-    def __init__(self, size: int | None = None, mode: int = 0o1777, uid: int = 0, gid: int = 0) -> None:
+    def __init__(
+        self, size: int | None = None, mode: int = 0o1777, available: Callable[[], int] = hostmemory.available
+    ) -> None:
         super().__init__()
-        self.size = _half_of_the_memory() if size is None else size
+        self.size = hostmemory.TOTAL // 2 if size is None else size
         self.used = 0
+        self._unasked = 0
+        self._available = available
         self._inos = itertools.count(1)
-        root = self.make(stat.S_IFDIR | stat.S_IMODE(mode), uid, gid)
+        root = self.make(stat.S_IFDIR | stat.S_IMODE(mode), 0, 0)
         assert isinstance(root, InodeDirectory)
         self.root = root
 
@@ -38,17 +49,20 @@ class Tmpfs(InodeFileSystem):
         return maker(self, ino, mode, uid, gid, rdev, now)
 
     def demand(self, more: int) -> None:
-        """ENOSPC unless there is room for so many more bytes. Called under the lock."""
-        if more > 0 and self.used + more > self.size:
+        """ENOSPC unless there is room for so many more bytes, here and in the machine. Called under the lock."""
+        if more <= 0:
+            return
+        if self.used + more > self.size:
             fail(errno.ENOSPC)
+        self._unasked += more
+        if self._unasked > _ASK_AFTER:
+            if self._available() - more < hostmemory.RESERVE:
+                fail(errno.ENOSPC)
+            self._unasked = 0
 
     def statfs(self) -> StatFs:
         blocks = self.size // PAGE
         return StatFs(self.kind, PAGE, blocks, max(0, blocks - self.used // PAGE), 1 << 20, 1 << 20)
-
-
-def _half_of_the_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 class TmpfsFile(Inode, File):

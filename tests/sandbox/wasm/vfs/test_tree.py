@@ -166,6 +166,12 @@ def test_a_tmpfs_without_a_size_takes_half_of_the_memory_and_no_more() -> None:
     file.close()
 
 
+def test_a_tmpfs_leaves_the_machine_some_memory() -> None:
+    tree = FileTree(Tmpfs(available=lambda: 100 << 20).root)
+    put(tree, "/f", b"x" * (1 << 20))
+    assert error(lambda: put(tree, "/g", b"x" * (5 << 20))) == "ENOSPC"
+
+
 def test_a_hole_in_a_tmpfs_takes_no_room(tree: FileTree) -> None:
     tree.mount("/t", Tmpfs(size=4 * 4096).root)
     file = tree.open("/t/f", os.O_CREAT | os.O_RDWR).handle
