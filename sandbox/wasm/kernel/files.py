@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel.abi import POLLIN, POLLOUT
@@ -134,11 +135,15 @@ def anonymous_stat(host_fd: int | None, owner: tuple[int, int]) -> Stat:
 
 
 class FileTable:
-    """Descriptors of one process. Only its own thread changes it; others may look."""
+    """Descriptors of one process. Only its own thread changes it; others may look.
 
-    __slots__ = ("_cloexec", "limit", "table")
+    `admit` is asked before another file is opened, and may refuse with ENFILE.
+    """
 
-    def __init__(self, limit: int = 1024) -> None:
+    __slots__ = ("_admit", "_cloexec", "limit", "table")
+
+    def __init__(self, admit: Callable[[], None], limit: int = 1024) -> None:
+        self._admit = admit
         self.limit = limit
         self.table: dict[int, OpenFile] = {}
         self._cloexec: set[int] = set()
@@ -160,13 +165,18 @@ class FileTable:
             fail(errno.EMFILE)
         return lowest
 
-    def install(self, file: OpenFile, cloexec: bool = False, lowest: int = 0) -> int:
-        """Give `file` the lowest free descriptor; EMFILE closes it if nobody else holds it."""
+    def install(self, file: OpenFile, cloexec: bool = False) -> int:
+        """Give a file that was just opened the lowest free descriptor; EMFILE and ENFILE close it."""
         try:
-            fd = self.lowest_free(lowest)
+            self._admit()
+            return self.duplicate(file, cloexec)
         except OSError:
             file.hold().release()
             raise
+
+    def duplicate(self, file: OpenFile, cloexec: bool = False, lowest: int = 0) -> int:
+        """Give an open file the lowest free descriptor, too; EMFILE."""
+        fd = self.lowest_free(lowest)
         self.table[fd] = file.hold()
         if cloexec:
             self._cloexec.add(fd)
@@ -196,7 +206,7 @@ class FileTable:
         (self._cloexec.add if on else self._cloexec.discard)(fd)
 
     def fork(self) -> FileTable:
-        copy = FileTable(self.limit)
+        copy = FileTable(self._admit, self.limit)
         with _references:
             for fd, file in self.table.items():
                 file.references += 1

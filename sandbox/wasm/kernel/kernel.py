@@ -16,7 +16,8 @@ from sandbox.wasm.kernel import signals as sig
 from sandbox.wasm.kernel.abi import RLIMIT_NOFILE, SIGKILL
 from sandbox.wasm.kernel.credentials import Credentials
 from sandbox.wasm.kernel.executable import Loader, Refused, check_size
-from sandbox.wasm.kernel.files import FileTable, OpenFile
+from sandbox.wasm.kernel.files import OpenFile
+from sandbox.wasm.kernel.hostfiles import HostFiles
 from sandbox.wasm.kernel.limits import Limits
 from sandbox.wasm.kernel.locks import LockTable
 from sandbox.wasm.kernel.scarcity import SCARCITY
@@ -99,6 +100,7 @@ class Kernel:
         """`docker run --init`: pid 1 is treated as if an init were above it. Default signals end it, and orphans go to
         that init, which reaps them at once."""
         self.counters = Counters()
+        self.host_files = HostFiles(self)
         self.locks = LockTable(self.lock)
         self.terminals = Terminals()
         self.booted = time.monotonic()
@@ -121,7 +123,7 @@ class Kernel:
         task.credentials = start.credentials
         task.umask = start.umask
         task.limits = (start.limits or Limits()).fork()
-        task.files = FileTable(task.limits.get(RLIMIT_NOFILE)[0])
+        task.files.limit = task.limits.get(RLIMIT_NOFILE)[0]
         task.on_exit = start.on_exit
         executable = self.loader(task, start.path, start.argv)
         if executable.refusal:

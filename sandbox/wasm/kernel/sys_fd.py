@@ -66,7 +66,7 @@ def close_range(task: Task, first: int, last: int, flags: int, *_: int) -> int:
 
 @syscall("dup")
 def dup(task: Task, fd: int, *_: int) -> int:
-    return task.files.install(task.files.get(fd))
+    return task.files.duplicate(task.files.get(fd))
 
 
 @syscall("dup2")
@@ -131,7 +131,7 @@ def ioctl(task: Task, fd: int, request: int, argument: int, *_: int) -> int:
 def fcntl(task: Task, fd: int, command: int, argument: int, *_: int) -> int:
     file = task.files.get(fd)
     if command in (F_DUPFD, F_DUPFD_CLOEXEC):
-        return task.files.install(file, command == F_DUPFD_CLOEXEC, argument & 0xFFFFFFFF)
+        return task.files.duplicate(file, command == F_DUPFD_CLOEXEC, argument & 0xFFFFFFFF)
     if command == F_GETFD:
         return int(task.files.cloexec(fd))
     if command == F_SETFD:

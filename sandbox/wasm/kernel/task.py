@@ -68,7 +68,7 @@ class Task:
         self.argv: list[str] = []
         self.environ: list[str] = []
         self.comm = ""
-        self.files = FileTable()
+        self.files = FileTable(kernel.host_files.admit)
         self.limits = Limits()
         self.cwd: Directory = kernel.tree.root
         self.root: Directory = kernel.tree.root
