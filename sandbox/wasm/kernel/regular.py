@@ -12,6 +12,7 @@ from sandbox.wasm.kernel import signals as sig
 from sandbox.wasm.kernel.abi import RLIM_INFINITY, RLIMIT_FSIZE, SIGXFSZ
 from sandbox.wasm.kernel.files import O_ACCMODE, OpenFile
 from sandbox.wasm.vfs.node import Directory, Handle, Node, fail
+from sandbox.wasm.vfs.permissions import changed_content
 
 if TYPE_CHECKING:
     from sandbox.wasm.kernel.task import Task
@@ -53,6 +54,7 @@ class RegularFile(OpenFile):
                 view = _within_limit(task, view, self.position)
                 count = self.handle.write(view, self.position)
                 self.position += count
+        changed_content(self.node, task.credentials.access)
         task.kernel.counters.written += count
         return count
 
@@ -71,6 +73,7 @@ class RegularFile(OpenFile):
         if offset < 0:
             fail(errno.EINVAL)
         count = self.handle.write(_within_limit(task, view, offset), offset)
+        changed_content(self.node, task.credentials.access)
         task.kernel.counters.written += count
         return count
 

@@ -98,6 +98,16 @@ def set_owner(node: Node, uid: int, gid: int, cred: Credentials | None = None) -
         if gid not in (-1, group) and not cred.has_group(gid):
             fail(errno.EPERM)
     node.chown(uid, gid)
+    _drop_set_ids(node, mode)
+
+
+def changed_content(node: Node, cred: Credentials | None) -> None:
+    """Call when a file was written to: without privilege it loses its set-id bits."""
+    if cred is not None and cred.uid:
+        _drop_set_ids(node, node.mode)
+
+
+def _drop_set_ids(node: Node, mode: int) -> None:
     if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
         kept = mode & ~stat.S_ISUID
         node.chmod(kept & ~stat.S_ISGID if mode & stat.S_IXGRP else kept)

@@ -226,6 +226,13 @@ def test_the_terminal_belongs_to_the_user(containers: Containers) -> None:
         os.close(fd)
 
 
+def test_a_file_that_a_user_writes_to_loses_its_set_id_bits(sh: Shell) -> None:
+    script = (
+        "echo > /f; chmod 6777 /f; echo x >> /f; stat -c %a /f; su nobody -s /bin/sh -c 'echo x >> /f'; stat -c %a /f"
+    )
+    assert sh(script).stdout == "6777\n777\n"
+
+
 def test_a_folder_that_is_none_is_told_as_a_runtime_does(containers: Containers) -> None:
     with pytest.raises(ExecError) as caught:
         containers.make().start(spec("true", cwd="/etc/passwd"))
