@@ -19,6 +19,7 @@ NUMBERS = {
     "null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9),
     "tty": (5, 0), "console": (5, 1), "ptmx": (5, 2),
 }  # fmt: skip
+_NAMES = {os.makedev(*number): f"/dev/{name}" for name, number in NUMBERS.items()}
 _ZEROS = bytes(1 << 16)
 
 
@@ -26,6 +27,7 @@ class NullFile(OpenFile):
     def __init__(self, node: Node, flags: int) -> None:
         super().__init__(flags)
         self.node: Node = node
+        self.name = _NAMES[node.rdev]
 
     def read_into(self, task: Task, view: memoryview) -> int:
         return 0

@@ -196,7 +196,8 @@ def file_node(file: OpenFile) -> Node:
 def _file_name(kernel: Kernel, task: Task, file: OpenFile) -> str:
     if file.origin is not None:
         start, path = file.origin
-        return os.path.normpath(os.path.join(kernel.tree.path_of(start, task.root), path))
+        path = os.path.normpath(os.path.join(kernel.tree.path_of(start, task.root), path))
+        return path if file.stat().nlink else f"{path} (deleted)"
     if isinstance(file.node, Directory):
         return kernel.tree.path_of(file.node, task.root)
     return file.name

@@ -34,8 +34,8 @@ def test_input_streams_and_ends(containers: Containers) -> None:
 
 
 def test_without_input_there_is_an_empty_one(containers: Containers) -> None:
-    process = containers.make().start(spec("wc", "-c"))
-    assert (process.stdin, read_all(process)[0]) == (None, b"0\n")
+    process = containers.make().start(spec("sh", "-c", "wc -c; readlink /proc/self/fd/0"))
+    assert (process.stdin, read_all(process)[0]) == (None, b"0\n/dev/null\n")
     wait(process)
 
 

@@ -184,6 +184,10 @@ def test_proc_describes_processes() -> None:
         assert text_of(sys, "readlinkat", AT_FDCWD, "/proc/self") == "1"
         fd = sys.open("/tmp/file", os.O_CREAT)
         assert text_of(sys, "readlinkat", AT_FDCWD, f"/proc/self/fd/{fd}") == "/tmp/file"
+        sys("unlinkat", AT_FDCWD, "/tmp/file", 0)
+        assert text_of(sys, "readlinkat", AT_FDCWD, f"/proc/self/fd/{fd}") == "/tmp/file (deleted)"
+        fd = sys.open("/dev/zero")
+        assert text_of(sys, "readlinkat", AT_FDCWD, f"/proc/self/fd/{fd}") == "/dev/zero"
         assert text_of(sys, "readlinkat", AT_FDCWD, "/proc/self/cwd") == "/"
         assert sys.raw("openat", AT_FDCWD, "/proc/77/stat", 0, 0) == -errno.ENOENT
         assert "Max open files            1024" in sys.read_file("/proc/self/limits")
