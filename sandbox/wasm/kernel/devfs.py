@@ -7,8 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel.devices import NUMBERS, PTS_MAJOR
-from sandbox.wasm.kernel.procpid import directory
-from sandbox.wasm.vfs.dynamic import Device
+from sandbox.wasm.vfs.dynamic import Device, DynamicDirectory, DynamicFileSystem
 from sandbox.wasm.vfs.node import Directory, Node
 from sandbox.wasm.vfs.tmpfs import Tmpfs
 
@@ -59,4 +58,4 @@ def make_pts(kernel: Kernel) -> Directory:
     def entries() -> list[tuple[str, int]]:
         return [*((str(index), D_CHAR) for index in kernel.terminals.indexes()), ("ptmx", D_CHAR)]
 
-    return directory(entries, find)
+    return DynamicDirectory(entries, find, fs=DynamicFileSystem("devpts"))

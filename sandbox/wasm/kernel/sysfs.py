@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sandbox.wasm.kernel.procpid import D_DIR, D_FILE, directory
-from sandbox.wasm.vfs.dynamic import DynamicFile
+from sandbox.wasm.kernel.procpid import D_DIR, D_FILE
+from sandbox.wasm.vfs.dynamic import DynamicDirectory, DynamicFile, DynamicFileSystem
 from sandbox.wasm.vfs.node import Directory, Node
 
 if TYPE_CHECKING:
@@ -49,8 +49,12 @@ _FILES: dict[str, Callable[[Kernel], str]] = {
 _EMPTY = ("block", "bus", "class/net", "dev", "firmware", "module")
 
 
-def make_sysfs(kernel: Kernel, path: str = "") -> Directory:
-    """The directory at `path` below /sys."""
+def make_sysfs(kernel: Kernel) -> Directory:
+    """The root of /sys for one container."""
+    return _folder(kernel, "", DynamicFileSystem("sysfs"))
+
+
+def _folder(kernel: Kernel, path: str, fs: DynamicFileSystem | None = None) -> Directory:
     start = f"{path}/" if path else ""
     names: dict[str, int] = {}
     for each in (*_FILES, *(f"{empty}/" for empty in _EMPTY)):
@@ -63,8 +67,8 @@ def make_sysfs(kernel: Kernel, path: str = "") -> Directory:
         if kind is None:
             return None
         if kind == D_DIR:
-            return make_sysfs(kernel, f"{start}{name}")
+            return _folder(kernel, f"{start}{name}")
         text = _FILES[f"{start}{name}"]
         return DynamicFile(lambda: text(kernel).encode())
 
-    return directory(lambda: list(names.items()), find)
+    return DynamicDirectory(lambda: list(names.items()), find, fs=fs)

@@ -261,6 +261,11 @@ def test_mounts_files_and_names(containers: Containers, tmp_path: Path) -> None:
     assert (ran.stdout, (shared / "out").read_text()) == (expected, "back\n")
 
 
+def test_what_the_kernel_mounts_is_called_as_on_linux(sh: Shell) -> None:
+    types = dict(line.split()[1:3] for line in sh("cat /proc/mounts").stdout.splitlines())
+    assert (types["/proc"], types["/sys"], types["/dev/pts"]) == ("proc", "sysfs", "devpts")
+
+
 def test_a_read_only_root(containers: Containers) -> None:
     script = "touch /x 2>&1; touch /dev/shm/y && echo shm"
     ran = containers.run("sh", "-c", script, box=containers.make(read_only=True))
