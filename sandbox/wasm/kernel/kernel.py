@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel import lifecycle
 from sandbox.wasm.kernel import signals as sig
-from sandbox.wasm.kernel.abi import RLIMIT_NOFILE, SIGKILL
+from sandbox.wasm.kernel.abi import RLIM_INFINITY, RLIMIT_AS, RLIMIT_NOFILE, RLIMIT_NPROC, SIGKILL
 from sandbox.wasm.kernel.credentials import Credentials
 from sandbox.wasm.kernel.executable import Loader, Refused, check_size
 from sandbox.wasm.kernel.files import OpenFile
@@ -147,6 +147,8 @@ class Kernel:
         with self.lock:
             if self.shares.pids and len(self.tasks) >= self.shares.pids:
                 raise BlockingIOError(errno.EAGAIN, "pids limit")
+            if task.parent is not None and self._too_many(task):
+                raise BlockingIOError(errno.EAGAIN, "RLIMIT_NPROC")
             self.tasks[task.pid] = task
             if task.parent is not None:
                 task.parent.children[task.pid] = task
@@ -161,6 +163,13 @@ class Kernel:
         except RuntimeError as error:
             self.forget(task)
             raise BlockingIOError(errno.EAGAIN, str(error)) from error
+
+    def _too_many(self, task: Task) -> bool:
+        """Whether its user, if not privileged, has as many processes as RLIMIT_NPROC allows."""
+        most, who = task.limits.get(RLIMIT_NPROC)[0], task.credentials
+        if most == RLIM_INFINITY or who.privileged:
+            return False
+        return sum(other.credentials.uid == who.uid for other in self.tasks.values()) >= most
 
     def forget(self, task: Task) -> None:
         with self.lock:
@@ -238,9 +247,15 @@ class Kernel:
         with self.lock:
             return sum(task.memory_size() for task in self.tasks.values())
 
-    def machine_limit(self) -> int:
-        """How big one program's memory may get: above the container's limit, so that it is killed, not just refused."""
-        return self.shares.memory and min(self.shares.memory, _LARGEST_LIMIT) + _HEADROOM
+    def machine_limit(self, task: Task) -> int:
+        """How big the memory of a program that is loaded may get, 0: any size.
+
+        That is RLIMIT_AS, and above the container's limit, so that it is killed, not just refused.
+        """
+        own, container = task.limits.get(RLIMIT_AS)[0], self.shares.memory
+        if own == RLIM_INFINITY and not container:
+            return 0
+        return max(1, min(own, (container or _LARGEST_LIMIT) + _HEADROOM, _LARGEST_LIMIT))
 
     def check_memory(self) -> None:
         """Have the biggest process killed when all together have more than the container may."""

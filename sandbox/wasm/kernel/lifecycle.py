@@ -13,6 +13,7 @@ from sandbox.wasm.kernel.abi import SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGKILL
 from sandbox.wasm.kernel.machine import Trap
 from sandbox.wasm.kernel.session import end_session, hang_up_if_orphaned, orphaned
 from sandbox.wasm.kernel.task import Exec, Exit, Task
+from sandbox.wasm.kernel.timers import watch_processor_time
 
 if TYPE_CHECKING:
     from sandbox.wasm.kernel.executable import Executable
@@ -42,7 +43,7 @@ def start_thread(task: Task) -> None:
 
 def become(task: Task, executable: Executable, environ: list[str]) -> None:
     """Load a program into a task that has none. MemoryError when there is no room."""
-    machine = executable.program.load(task.kernel.machine_limit())
+    machine = executable.program.load(task.kernel.machine_limit(task))
     task.executable = executable
     task.argv = executable.argv
     task.environ = environ
@@ -74,6 +75,7 @@ def inherit(child: Task, parent: Task, machine: Machine) -> None:
         child.signals = parent.signals.fork()
         child.pgid = parent.pgid
         child.session = parent.session
+    watch_processor_time(child)
 
 
 def _run(task: Task) -> None:

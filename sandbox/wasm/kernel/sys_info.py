@@ -7,12 +7,13 @@ import os
 import struct
 import time
 
-from sandbox.wasm.kernel.abi import RLIMIT_NOFILE
+from sandbox.wasm.kernel.abi import RLIMIT_CPU, RLIMIT_NOFILE
 from sandbox.wasm.kernel.machine_info import MACHINE, RELEASE, SYSTEM, VERSION, host_memory
 from sandbox.wasm.kernel.sys_process import find
 from sandbox.wasm.kernel.sys_wait import rusage
 from sandbox.wasm.kernel.syscalls import syscall
 from sandbox.wasm.kernel.task import Task
+from sandbox.wasm.kernel.timers import watch_processor_time
 from sandbox.wasm.vfs.node import fail
 
 _FIELD = 65
@@ -66,10 +67,16 @@ def prlimit(task: Task, pid: int, resource: int, new: int, old: int, *_: int) ->
         task.memory.pack(_LIMITS, old, *target.limits.get(resource))
     if new:
         soft, hard = task.memory.unpack(_LIMITS, new)
-        target.limits.set(resource, soft, hard, task.credentials.privileged)
-        if resource == RLIMIT_NOFILE:
-            target.files.limit = soft
+        _set_limit(task, target, resource, soft, hard)
     return 0
+
+
+def _set_limit(task: Task, target: Task, resource: int, soft: int, hard: int) -> None:
+    target.limits.set(resource, soft, hard, task.credentials.privileged)
+    if resource == RLIMIT_NOFILE:
+        target.files.limit = soft
+    elif resource == RLIMIT_CPU:
+        watch_processor_time(target)
 
 
 @syscall("ugetrlimit")
@@ -82,9 +89,7 @@ def getrlimit(task: Task, resource: int, address: int, *_: int) -> int:
 @syscall("setrlimit")
 def setrlimit(task: Task, resource: int, address: int, *_: int) -> int:
     limits = [value if value != 0xFFFFFFFF else (1 << 64) - 1 for value in task.memory.unpack(_LIMITS32, address)]
-    task.limits.set(resource, limits[0], limits[1], task.credentials.privileged)
-    if resource == RLIMIT_NOFILE:
-        task.files.limit = limits[0]
+    _set_limit(task, task, resource, limits[0], limits[1])
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Alarms: one thread for those of all containers, and each process's interval timer."""
+"""Alarms: one thread for those of all containers, each process's interval timer and its limit of processor time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel import signals as sig
-from sandbox.wasm.kernel.abi import SIGALRM
+from sandbox.wasm.kernel.abi import RLIM_INFINITY, RLIMIT_CPU, SIGALRM, SIGKILL, SIGXCPU
 
 if TYPE_CHECKING:
     from sandbox.wasm.kernel.task import Task
+
+_SOON = 0.01
 
 
 class Alarms:
@@ -99,3 +101,20 @@ class RealTimer:
             sig.post(task, SIGALRM)
             if self.every:
                 self.set(task, self.every, self.every)
+
+
+def watch_processor_time(task: Task) -> None:
+    """RLIMIT_CPU: SIGXCPU each second from its soft limit on, SIGKILL at the hard one. Call when one was set."""
+    with task.kernel.lock:
+        soft, hard = task.limits.get(RLIMIT_CPU)
+        if not task.alive or soft == RLIM_INFINITY:
+            return
+        used = task.cpu_time_ns() / 1e9
+        if used >= hard:
+            sig.post(task, SIGKILL)
+            return
+        if used >= soft:
+            sig.post(task, SIGXCPU)
+        # Sooner than the time that is left it cannot have been used.
+        left = min(soft - used, hard - used) if used < soft else min(1.0, hard - used)
+    ALARMS.at(time.monotonic() + max(left, _SOON), lambda: watch_processor_time(task))

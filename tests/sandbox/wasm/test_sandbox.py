@@ -167,6 +167,20 @@ def test_the_limit_on_open_files_holds_from_the_start(containers: Containers) ->
     assert (ran.stdout, ran.stderr) == ("15\n", "bash: line 1: 16: Bad file descriptor\n")
 
 
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ("(ulimit -St 1; while :; do :; done); echo $?", "152\n"),
+        ("(ulimit -t 1; trap '' XCPU; while :; do :; done); echo $?", "137\n"),
+        ("ulimit -v 20000; dd if=/dev/zero of=/dev/null bs=30M count=1 2>&1", "dd: out of memory\n"),
+        ("su nobody -s /bin/sh -c 'ulimit -u 2; (sleep 0; sleep 0); :' 2>&1", "sh: can't fork: Resource"),
+    ],
+    ids=["soft processor time", "hard processor time", "memory", "processes"],
+)  # fmt: skip
+def test_what_a_program_limits_itself_to_holds(bash: Shell, script: str, shown: str) -> None:
+    assert bash(script).stdout.startswith(shown)
+
+
 def test_files_in_memory_take_no_more_than_the_container_may(containers: Containers) -> None:
     box = containers.make(limits=Limits(memory=64 << 20), mounts=(Mount("tmpfs", "/fast"),))
     ran = containers.run(
