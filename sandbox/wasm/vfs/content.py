@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class UnionFile(Inode, File):
     """A regular file. `has_data`: its bytes are in the data directory (or, without a name, only in `fd`)."""
 
-    __slots__ = ("fd", "has_data", "id", "known_size", "lower", "origin", "users")
+    __slots__ = ("fd", "has_data", "id", "known_blocks", "known_size", "lower", "origin", "users")
 
     fs: Overlay
 
@@ -36,6 +36,7 @@ class UnionFile(Inode, File):
         self.fd = -1
         self.users = 0
         self.known_size = 0
+        self.known_blocks = 0
 
     @property
     def size(self) -> int:
@@ -43,11 +44,10 @@ class UnionFile(Inode, File):
 
     def stat(self) -> Stat:
         with self.fs.lock:
-            blocks = -1
             if self.fd >= 0:
-                blocks = self._learn(os.fstat(self.fd))
+                self._learn(os.fstat(self.fd))
             elif self.known_size < 0:
-                blocks = self._learn(os.stat(self.fs.data_path(self.id)))
+                self._learn(os.stat(self.fs.data_path(self.id)))
             size = self.known_size
             return Stat(
                 self.ino,
@@ -58,17 +58,17 @@ class UnionFile(Inode, File):
                 0,
                 self.nlink,
                 size,
-                (size + 511) >> 9 if blocks < 0 else blocks,
+                self.known_blocks if self.has_data else (size + 511) >> 9,
                 self.atime,
                 self.mtime,
                 self.ctime,
             )
 
-    def _learn(self, found: os.stat_result) -> int:
+    def _learn(self, found: os.stat_result) -> None:
         self.known_size = found.st_size
         self.mtime = found.st_mtime_ns
         self.ctime = max(self.ctime, found.st_ctime_ns)
-        return found.st_blocks
+        self.known_blocks = found.st_blocks
 
     def assign(self, changed: Attributes) -> None:
         if self.has_data and changed[4] != self.mtime:

@@ -240,6 +240,10 @@ def test_the_terminal_belongs_to_the_user(containers: Containers) -> None:
         os.close(fd)
 
 
+def test_a_hole_takes_no_room_on_the_disk(sh: Shell) -> None:
+    assert sh("truncate -s 1G /f; stat -c '%s %b' /f; du -k /f").stdout == "1073741824 0\n0\t/f\n"
+
+
 def test_a_file_that_a_user_writes_to_loses_its_set_id_bits(sh: Shell) -> None:
     script = (
         "echo > /f; chmod 6777 /f; echo x >> /f; stat -c %a /f; su nobody -s /bin/sh -c 'echo x >> /f'; stat -c %a /f"
