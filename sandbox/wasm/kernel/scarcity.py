@@ -44,12 +44,14 @@ class Scarcity:
         ALARMS.at(time.monotonic() + _LOOK_EVERY, self._look_again)
 
     def _look_again(self) -> None:
-        self.look()
-        with self._lock:
-            self._kernels = weakref.WeakSet(kernel for kernel in self._kernels if 1 in kernel.tasks)
-            self._watching = bool(self._kernels)
-            if self._watching:
-                self._look_later()
+        try:
+            self.look()
+        finally:
+            with self._lock:
+                self._kernels = weakref.WeakSet(kernel for kernel in self._kernels if 1 in kernel.tasks)
+                self._watching = bool(self._kernels)
+                if self._watching:
+                    self._look_later()
 
     def look(self) -> None:
         """Kill the biggest process of the biggest container if memory is scarce and that container is to blame."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from sandbox.wasm.kernel.abi import RLIM_INFINITY, RLIMIT_CPU, SIGALRM, SIGKILL,
 if TYPE_CHECKING:
     from sandbox.wasm.kernel.task import Task
 
+_log = logging.getLogger(__name__)
 _SOON = 0.01
 
 
@@ -50,7 +52,10 @@ class Alarms:
         while True:
             with self._condition:
                 call = self._next()
-            call()
+            try:
+                call()
+            except Exception:
+                _log.exception("an alarm failed; the others go on")
 
     def _next(self) -> Callable[[], None]:
         while True:

@@ -20,6 +20,7 @@ ASH = {
     "ash-quoting/quoted_punct.tests": "musl's fnmatch and an escaped bracket; Alpine differs the same way",
 }
 ASH_RACES = {
+    "ash-misc/exitcode_trap2.tests": "a signal from a background process, before or after the next fork",
     "ash-misc/exitcode_trap6.tests": "a signal from a background process, before or after the next fork",
     "ash-psubst/bash_procsub.tests": "looks for a file that a process substitution has just been started to make",
 }
