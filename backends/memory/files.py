@@ -57,11 +57,11 @@ class Files:
         """A small file; not in a thread while the container runs, as every exec asks for two."""
         sandbox = self._boxes.get(container_id).sandbox
         if sandbox is not None and sandbox.running:
-            return _read(sandbox.tree, path)[:limit]
+            return _read(sandbox.tree, path, limit)
 
         def work() -> bytes:
             with self._tree(container_id) as tree:
-                return _read(tree, path)[:limit]
+                return _read(tree, path, limit)
 
         return await asyncio.to_thread(work)
 
@@ -167,11 +167,11 @@ def _within(stack: ExitStack, pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield from pieces
 
 
-def _read(tree: FileTree, path: str) -> bytes:
+def _read(tree: FileTree, path: str, limit: int) -> bytes:
     node = tree.resolve(path)
     if not isinstance(node, File):
         raise FileNotFoundError(errno.ENOENT, "is no file", path)
-    return read_all(node)
+    return read_all(node, limit)
 
 
 def _stat(found: archives.PathStat) -> PathStat:

@@ -28,6 +28,8 @@ X_OK = 1
 _HEAD = 256
 _INTERPRETERS = 4
 _LINKS = 40
+_LARGEST_MODULE = 32 << 20
+"""Bytes: a module is compiled in the worker's memory, which takes many times its size."""
 _REMEMBERED = 2048
 CAPABLE = "docker, ecs, cloudrun, aca"
 
@@ -152,8 +154,11 @@ class Programs:
             if line:
                 return Kind("script", line)
         if head.startswith(b"\0asm"):
+            size = node.size
+            if size > _LARGEST_MODULE:
+                return Kind("wasm", f"WebAssembly module of {size} bytes, more than the {_LARGEST_MODULE} that are run")
             try:
-                return Kind("wasm", program=self._engine.program(read_all(node)))
+                return Kind("wasm", program=self._engine.program(read_all(node, _LARGEST_MODULE)))
             except EngineError as error:
                 return Kind("wasm", f"WebAssembly module of another system interface: {error}")
         if not head.startswith(b"\x7fELF") or len(head) < 20:

@@ -350,13 +350,20 @@ class Handle:
         """Give it back."""
 
 
-def read_all(file: File) -> bytes:
-    """A file's whole content, for scripts, configuration and tests."""
+def read_all(file: File, most: int | None = None) -> bytes:
+    """A file's content, for scripts, configuration and tests; no more than the first `most` bytes.
+
+    What a container made can be of any length: give a limit.
+    """
     handle = file.open(os.O_RDONLY)
     try:
-        content, chunk = bytearray(), bytearray(1 << 16)
-        while count := handle.readinto(memoryview(chunk), len(content)):
-            content += memoryview(chunk)[:count]
+        content, chunk = bytearray(), memoryview(bytearray(1 << 16))
+        while most is None or len(content) < most:
+            wanted = chunk if most is None else chunk[: most - len(content)]
+            count = handle.readinto(wanted, len(content))
+            if not count:
+                break
+            content += wanted[:count]
         return bytes(content)
     finally:
         handle.close()

@@ -114,6 +114,13 @@ def test_modules_of_our_interface_run_and_others_are_refused(containers: Contain
         box.start(spec("/wasi"))
 
 
+def test_a_module_of_any_length_is_not_read_into_the_workers_memory(containers: Containers) -> None:
+    box = containers.make()
+    ran = containers.run("sh", "-c", r"printf '\0asm' > /m; truncate -s 100G /m; chmod +x /m; /m", box=box)
+    assert ran.status.code == 126
+    assert ran.stderr == f"exec /m: WebAssembly module of {100 << 30} bytes, more than the {32 << 20} that are run\n"
+
+
 def test_a_changed_file_is_looked_at_again(containers: Containers) -> None:
     box = containers.make()
     put(box, "/x", b"#!/bin/echo one")

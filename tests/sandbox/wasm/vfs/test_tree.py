@@ -17,9 +17,11 @@ from sandbox.wasm.vfs import (
     DynamicDirectory,
     DynamicFile,
     DynamicSymlink,
+    File,
     FileTree,
     StaticDirectory,
     Tmpfs,
+    read_all,
 )
 from tests.sandbox.wasm.vfs.making import directory, get, memory_tree, names, put
 
@@ -164,6 +166,16 @@ def test_a_tmpfs_without_a_size_takes_half_of_the_memory_and_no_more() -> None:
     assert error(lambda: file.fallocate(0, 0, memory)) == "ENOSPC"
     assert error(lambda: file.fallocate(0, 1 << 62, 1 << 61)) == "ENOSPC"
     file.close()
+
+
+def test_a_file_is_read_up_to_a_limit(tree: FileTree) -> None:
+    put(tree, "/long", b"x" * 100_000)
+    file = tree.resolve("/long")
+    assert isinstance(file, File)
+    file.truncate(1 << 50)
+    assert read_all(file, 70_000) == b"x" * 70_000
+    file.truncate(5)
+    assert read_all(file, 70_000) == b"xxxxx"
 
 
 def test_a_tmpfs_leaves_the_machine_some_memory() -> None:
