@@ -54,6 +54,10 @@ _running: dict[int, WasmMachine] = {}
 """The machine that runs on a thread. Callbacks have no other way to tell."""
 
 
+_TABLE_MAX = 1 << 17
+"""Entries of a table of functions, which is in the worker's memory but not in the program's; busybox has 682."""
+
+
 class Room:
     """How many machines there may be at once, in all containers.
 
@@ -319,8 +323,7 @@ class WasmMachine:
         self._context = ffi.wasmtime_store_context(self._store)
         B._wasmtime_store_epoch_deadline_callback(self._store, _EPOCH, C.c_void_p(0), _NO_FINALIZER)
         B._wasmtime_context_set_epoch_deadline(self._context, 1)
-        if memory_limit:
-            B._wasmtime_store_limiter(self._store, memory_limit, -1, -1, -1, -1)
+        B._wasmtime_store_limiter(self._store, memory_limit or -1, _TABLE_MAX, -1, -1, -1)
         self._instantiate()
 
     def _instantiate(self) -> None:

@@ -191,6 +191,14 @@ def test_a_memory_limit_refuses_to_grow(wasm: Engine) -> None:
         program.load(65536)
 
 
+@pytest.mark.parametrize(("entries", "answer"), [(1000, 1), (10_000_000, -1)])
+def test_a_table_does_not_grow_without_end(wasm: Engine, entries: int, answer: int) -> None:
+    grow = f"(table.grow $t (ref.null func) (i32.const {entries}))"
+    machine = wasm.program(module(exit_with(grow), extra="(table $t 1 funcref)")).load(0)
+    assert on_a_process_thread(lambda: machine.run(Recorder())) == answer
+    machine.close()
+
+
 def test_a_module_of_another_interface_is_told_apart(wasm: Engine) -> None:
     wasi = wasmtime.wat2wasm('(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))))')
     with pytest.raises(EngineError, match="imports wasi_snapshot_preview1"):
