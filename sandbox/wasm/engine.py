@@ -19,6 +19,7 @@ import platform
 import struct
 import sys
 import threading
+import time
 from _thread import get_ident
 from collections.abc import Callable
 from importlib.metadata import version
@@ -52,8 +53,13 @@ _int64_at = C.c_int64.from_address
 
 _running: dict[int, WasmMachine] = {}
 """The machine that runs on a thread. Callbacks have no other way to tell."""
+_questioned: dict[int, float] = {}
+"""When the new program that a thread loads must have answered."""
 
 
+_PATIENCE = 1.0
+"""Seconds that a new program has to tell its places, which takes microseconds."""
+_START_SECTION = 8
 _TABLE_MAX = 1 << 17
 """Entries of a table of functions, which is in the worker's memory but not in the program's; busybox has 682."""
 
@@ -152,13 +158,18 @@ def _on_epoch(_context: Any, _data: Any, delta: Any, kind: Any) -> int:
     kind[0] = 0
     machine = _running.get(get_ident())
     if machine is None or machine.supervisor is None:
-        return 0
+        due = _questioned.get(get_ident())
+        return 0 if due is None or time.monotonic() < due else _new_error(b"does not load in time")
     try:
         machine.supervisor.checkpoint()
     except BaseException as error:
         machine.leaving = error
-        return C.cast(ffi.wasmtime_error_new(C.create_string_buffer(b"leave")), C.c_void_p).value or 0
+        return _new_error(b"leave")
     return 0
+
+
+def _new_error(text: bytes) -> int:
+    return C.cast(ffi.wasmtime_error_new(C.create_string_buffer(text)), C.c_void_p).value or 0
 
 
 _EPOCH = _EPOCH_CALLBACK(_on_epoch)
@@ -192,6 +203,21 @@ def _fingerprint() -> str:
         flags = ""
     text = f"1 {version('wasmtime')} {WASM_STACK} exceptions epochs {platform.machine()} {flags}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _sections(module: bytes) -> list[int]:
+    """The numbers of a valid module's sections."""
+    found, at = [], 8
+    while at < len(module):
+        found.append(module[at])
+        at, size, shift = at + 1, 0, 0
+        while True:
+            byte = module[at]
+            at, size, shift = at + 1, size | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                break
+        at += size
+    return found
 
 
 class Engine:
@@ -232,7 +258,10 @@ class Engine:
         with self._lock:
             found = self._modules.get(key)
             if found is None:
-                found = self._modules[key] = WasmProgram(self, self._module(key, source), key)
+                module = self._module(key, source)
+                if _START_SECTION in _sections(source):
+                    raise EngineError("has a start function, which would run before it is a process")
+                found = self._modules[key] = WasmProgram(self, module, key)
             return found
 
     def _module(self, key: str, source: bytes) -> Any:
@@ -342,9 +371,29 @@ class WasmMachine:
         self._base = self._size = 0
         self.memory = Memory(self._window(), self._window)
         if self.program.flag is None:
-            self.program.area = self._call("__asyncify_area") & 0xFFFFFFFF
-            self.program.flag = self._call("__wasm_sigflag") & 0xFFFFFFFF
+            try:
+                self._question()
+            except BaseException:
+                self.close()
+                raise
         self._area = self.program.area or 0
+
+    def _question(self) -> None:
+        """Ask a program that was never loaded before for its places; EngineError when it does not answer in time.
+
+        It is not a process yet, which a signal could end.
+        """
+        ident = get_ident()
+        _questioned[ident] = time.monotonic() + _PATIENCE
+        reminder = threading.Timer(_PATIENCE, self.interrupt)
+        reminder.start()
+        try:
+            area = self._call("__asyncify_area") & 0xFFFFFFFF
+            self.program.flag = self._call("__wasm_sigflag") & 0xFFFFFFFF
+            self.program.area = area
+        finally:
+            reminder.cancel()
+            del _questioned[ident]
 
     def _window(self) -> memoryview:
         memory = C.byref(self._memory)

@@ -11,8 +11,12 @@ AREA, FLAG, DATA = 2048, 2040, 4096
 
 def module(body: str, *, data: str = "", local: str = "(local $i i32)", extra: str = "", pages: int = 4) -> bytes:
     """`body` is what _start does; `$s` is the system call import, `data` lies at DATA."""
-    return bytes(
-        wasmtime.wat2wasm(f"""(module
+    return bytes(wasmtime.wat2wasm(text(body, data=data, local=local, extra=extra, pages=pages)))
+
+
+def text(body: str, *, data: str = "", local: str = "(local $i i32)", extra: str = "", pages: int = 4) -> str:
+    """The same as WAT."""
+    return f"""(module
   (import "linux" "syscall" (func $s (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "linux" "fork" (func $fork (result i32)))
   (import "linux" "args" (func $args (param i32) (result i32)))
@@ -23,8 +27,7 @@ def module(body: str, *, data: str = "", local: str = "(local $i i32)", extra: s
   (func (export "__asyncify_area") (result i32) (i32.const {AREA}))
   (func (export "__wasm_sigflag") (result i32) (i32.const {FLAG}))
   {extra}
-  (func (export "_start") {local} {body}))""")
-    )
+  (func (export "_start") {local} {body}))"""
 
 
 def call(name: str, *arguments: int | str) -> str:

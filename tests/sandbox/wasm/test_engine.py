@@ -16,7 +16,7 @@ from sandbox.wasm.engine import Engine, EngineError, WasmMachine
 from sandbox.wasm.kernel.lifecycle import STACK_SIZE
 from sandbox.wasm.kernel.machine import Leave, Machine, Trap
 from sandbox.wasm.kernel.numbers import NUMBERS
-from tests.sandbox.wasm.modules import DATA, FLAG, call, exit_with, module
+from tests.sandbox.wasm.modules import DATA, FLAG, call, exit_with, module, text
 
 
 class Left(Leave):
@@ -189,6 +189,20 @@ def test_a_memory_limit_refuses_to_grow(wasm: Engine) -> None:
     machine.close()
     with pytest.raises(MemoryError):
         program.load(65536)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("(i32.const 2048))", "(loop $l (br $l)) (i32.const 2048))", "does not load in time"),
+        ("(memory ", "(start $l) (func $l (loop $m (br $m))) (memory ", "has a start function"),
+    ],
+    ids=["place", "start"],
+)
+def test_a_program_that_does_not_load_is_refused(wasm: Engine, old: str, new: str, reason: str) -> None:
+    changed = wasmtime.wat2wasm(text("").replace(old, new))
+    with pytest.raises(EngineError, match=reason):
+        wasm.program(bytes(changed)).load(0)
 
 
 @pytest.mark.parametrize(("entries", "answer"), [(1000, 1), (10_000_000, -1)])
