@@ -27,6 +27,7 @@ _MAGIC = {
 }  # fmt: skip
 _EXT4 = 0xEF53
 NAME_MAX = 255
+XATTR_SIZE_MAX = 64 << 10
 
 
 def write_statx(task: Task, address: int, s: Stat) -> None:
@@ -180,6 +181,8 @@ def _register_xattrs(how: str) -> None:
 
     @syscall(f"{how}setxattr")
     def setxattr(task: Task, target: int, name: int, value: int, size: int, flags: int, *_: int) -> int:
+        if size & 0xFFFFFFFF > XATTR_SIZE_MAX:
+            fail(errno.E2BIG)
         node = _xattr_node(task, target, how)
         if not task.credentials.privileged and task.credentials.euid != node.uid:
             fail(errno.EPERM)

@@ -32,6 +32,8 @@ from sandbox.wasm.vfs.node import (
 NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
 Attributes = tuple[int, int, int, int, int, int]
 """(mode, uid, gid, atime, mtime, ctime), times in nanoseconds."""
+_XATTRS_MAX, _XATTRS_MOST = 128 << 10, 256
+"""Bytes and number of one file's extended attributes: they are kept in memory."""
 _NAMESPACES = ("user.", "trusted.", "security.")
 
 
@@ -182,6 +184,9 @@ class Inode(Node):
                 fail(errno.EEXIST, name)
             if flags & XATTR_REPLACE and name not in self.xattrs:
                 fail(errno.ENODATA, name)
+            others = [len(other) for key, other in self.xattrs.items() if key != name]
+            if sum(others) + len(value) > _XATTRS_MAX or len(others) >= _XATTRS_MOST:
+                fail(errno.ENOSPC, name)
             self._change_xattr(name, bytes(value))
 
     def removexattr(self, name: str) -> None:

@@ -262,6 +262,12 @@ def test_extended_attributes_are_kept() -> None:
         assert sys.raw("getxattr", "/tmp/f", "user.a", sys.room(2), 2) == -errno.ERANGE
         assert text_of(sys, "listxattr", "/tmp/f") == "user.a"
         sys("removexattr", "/tmp/f", "user.a")
-        return -sys.raw("getxattr", "/tmp/f", "user.a", 0, 0)
+        assert sys.raw("getxattr", "/tmp/f", "user.a", 0, 0) == -errno.ENODATA
+        value, most = sys.room(100), 64 << 10
+        assert sys.raw("setxattr", "/tmp/f", "user.a", value, most + 1, 0) == -errno.E2BIG
+        sys("setxattr", "/tmp/f", "user.a", value, most, 0)
+        sys("setxattr", "/tmp/f", "user.b", value, most, 0)
+        sys("setxattr", "/tmp/f", "user.b", value, most, 0)
+        return -sys.raw("setxattr", "/tmp/f", "user.c", value, most, 0)
 
-    assert exited(Box().run(main)) == errno.ENODATA
+    assert exited(Box().run(main)) == errno.ENOSPC
