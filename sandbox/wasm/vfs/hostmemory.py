@@ -7,7 +7,7 @@ from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
 TOTAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-RESERVE = max(256 << 20, TOTAL // 32)
+RESERVE = max(min(256 << 20, TOTAL // 8), TOTAL // 32)
 """Bytes: with less than this left the host's kernel is about to kill the worker, and all containers with it."""
 
 
