@@ -353,6 +353,7 @@ class _Connection(Writable):
             if connection.lost:  # what the client sent before it went away still goes in
                 await asyncio.wait((feeder,), timeout=FLUSH_SECONDS)
             feeder.cancel()
+            await asyncio.wait((feeder,))  # an inbox has one reader at a time
         connection.on_lost = None
         connection.write_eof()
         with suppress(ConnectionError):

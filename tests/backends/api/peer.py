@@ -1,7 +1,8 @@
 """A small engine of its own for the tests of the engine API and of the frontend.
 
 A container's image names its program: ``cat`` copies its input to its output, ``hello`` writes one line to each of
-stdout and stderr, ``flood`` writes for ever, ``hang`` says nothing and never ends, ``break`` fails in the middle.
+stdout and stderr, ``told`` writes a line when it is told to, ``flood`` writes for ever, ``hang`` says nothing and never
+ends, ``break`` fails in the middle.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Program:
         self.input: asyncio.Queue[bytes] = asyncio.Queue()
         self.received = b""
         self.input_ended = asyncio.Event()
+        self.told = asyncio.Event()
         self.finished = asyncio.Event()
         self.written = 0
         self._output = self._run()
@@ -69,6 +71,9 @@ class Program:
             case "late":
                 await self.input_ended.wait()
                 yield self._frame(STDOUT, b"late\n")
+            case "told":
+                await self.told.wait()
+                yield self._frame(STDOUT, b"told\n")
             case "flood":
                 while True:
                     yield self._frame(STDOUT, BLOCK)

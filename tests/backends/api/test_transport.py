@@ -240,6 +240,16 @@ async def test_output_goes_on_after_the_end_of_input(remote: EngineClient) -> No
     assert await all_of(stream) == b"late\n"
 
 
+async def test_a_stream_whose_client_sent_nothing_is_over_when_it_closes(remote: EngineClient, peer: Peer) -> None:
+    stream = await remote.attach_container(await container(remote, "told"), OUTPUT)
+    reading = asyncio.create_task(all_of(stream))
+    await remote.list_containers(True, 0, False, {})  # the worker waits for input by now
+    peer.streams[0].told.set()
+    assert await reading == frame(1, b"told\n")
+    await stream.close()
+    await asyncio.wait_for(peer.streams[0].finished.wait(), 5)
+
+
 async def test_a_stream_that_fails_says_why(remote: EngineClient) -> None:
     stream = await remote.attach_container(await container(remote, "break"), OUTPUT)
     await stream.write_eof()
