@@ -223,6 +223,7 @@ class Execs:
         record = found.record
         record.running, record.exit_code, record.pid = False, code, 0
         record.finished_at = self._context.clock()
+        found.process = found.attachment = None  # whoever needs them has them: all that is kept is the record
         self._save(record)
         found.emit("exec_die", exitCode=str(code))
         if not found.finished.done():
