@@ -6,6 +6,8 @@ import asyncio
 from functools import cached_property
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from backends.api import types as t
 from backends.api.errors import Conflict, EngineError, InvalidArgument
 from backends.core import logoptions
@@ -113,6 +115,12 @@ class Container:
         """Take one transition of the table; IllegalTransition changes nothing. The caller saves."""
         self.record.state.status = after(self.record.state.status, happening)
         self.rendered = None
+
+    def begin(self, happening: Happening) -> None:
+        """Take a transition that the journal has to know before anything is done; if it cannot, none is taken."""
+        state = replace(self.record.state, status=after(self.record.state.status, happening))
+        self._context.store.put("container", self.record.id, replace(self.record, state=state))
+        self.move(happening)
 
     def save(self) -> None:
         """Write it to the journal."""

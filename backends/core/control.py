@@ -229,9 +229,8 @@ class Control:
                 raise EngineError(f'cannot remove container "{container.name}": could not kill: it still runs')
 
     async def _tear_down(self, container: Container, volumes: bool) -> None:
-        container.move(Happening.REMOVE)
         container.record.volumes_go = volumes or container.host.auto_remove
-        container.save()
+        container.begin(Happening.REMOVE)
         try:
             container.hub.close()
             await self._context.drivers.lifecycle.release(container.id)

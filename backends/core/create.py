@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+from contextlib import suppress
 
 from backends.api import types as t
-from backends.api.errors import EngineError, InvalidArgument, NotFound
+from backends.api.errors import EngineError, InvalidArgument, NotFound, Unavailable
 from backends.core import config as configs
 from backends.core import hostconfig, mounts, names, sources, validate
 from backends.core.config import Config, view
@@ -150,12 +151,12 @@ class Creator:
 
     async def _undo(self, container: Container) -> None:
         record = container.record
-        await self._context.drivers.lifecycle.release(record.id)
-        with self._context.store.transaction():
-            self._context.store.delete("container", record.id)
         self._registry.remove(container)
         self._registry.release(record.name)
-        for mount in record.mounts:
-            if mount.anonymous and mount.volume:
-                await self._volumes.remove_anonymous(mount.volume)
+        await self._context.drivers.lifecycle.release(record.id)
         await asyncio.to_thread(shutil.rmtree, container.directory, ignore_errors=True)
+        with suppress(Unavailable):  # what the journal keeps of it is undone by the next worker
+            self._context.store.delete("container", record.id)
+            for mount in record.mounts:
+                if mount.anonymous and mount.volume:
+                    await self._volumes.remove_anonymous(mount.volume)

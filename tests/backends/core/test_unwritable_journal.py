@@ -95,3 +95,17 @@ async def test_what_cannot_be_noted_is_undone(core: CoreEngine, shop: Shop) -> N
     await core.disconnect_network("net", found, False)
     await core.remove_network("net")
     await shop.create("true", name="new")
+
+
+async def test_a_container_that_cannot_be_made_or_removed(core: CoreEngine, shop: Shop) -> None:
+    """A name that was wanted in vain is free again, and what could not be removed is as it was."""
+    found = await shop.create("true", name="kept")
+    with unwritable(core):
+        with pytest.raises(Unavailable):
+            await shop.create("true", name="new", Volumes={"/data": {}})
+        with pytest.raises(Unavailable):
+            await core.remove_container(found)
+    assert (await core.inspect_container(found)).state.status == "created"
+    assert await shop.finish(found) == 0
+    await shop.create("true", name="new")
+    assert await core.list_volumes({}) == []
