@@ -195,7 +195,11 @@ class CoreEngine:
         await self.context.complete(self._control.stop(self.registry.find(ref), timeout, signal))
 
     async def restart_container(self, ref: str, timeout: int | None = None, signal: str = "") -> None:
-        await self.context.complete(self._control.restart(self.registry.find(ref), timeout, signal))
+        container = self.registry.find(ref)
+        try:
+            await self.context.complete(self._control.restart(container, timeout, signal))
+        except EngineError as error:
+            raise type(error)(f"Cannot restart container {ref}: {error.message}") from error
 
     async def kill_container(self, ref: str, signal: str = "") -> None:
         try:

@@ -135,7 +135,9 @@ class Launcher:
         await self._take_down(container)
         record.starting = False
         container.move(Happening.START_FAILED)
-        record.state.exit_code = error.code if isinstance(error, StartError) else 128
+        if isinstance(error, StartError):
+            record.state.exit_code = error.code
+        record.state.exit_code = record.state.exit_code or 128  # as in Docker that of the last run stays
         record.state.error = str(_answer(error)) or type(error).__name__
         self._record(container)
         container.hub.end_run()

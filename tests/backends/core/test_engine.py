@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from backends.api import types as t
-from backends.api.errors import Conflict, InvalidArgument, NotFound, NotModified
+from backends.api.errors import Conflict, EngineError, InvalidArgument, NotFound, NotModified
 from backends.core.engine import CoreEngine
 from tests.backends.core.conftest import Shop, read_all, split
 
@@ -151,3 +151,18 @@ async def test_a_wait_that_is_given_up_leaves_no_waiter(core: CoreEngine, shop: 
     await core.remove_container(found)
     with pytest.raises(InvalidArgument, match=r'^invalid condition: "foo"$'):
         await core.wait_container(await shop.create("true"), "foo")
+
+
+async def test_a_restart_that_fails_says_so_and_leaves_the_last_exit_code(core: CoreEngine, shop: Shop) -> None:
+    other, _ = await shop.run("true", name="other")
+    found = await shop.create("sleep", "100", name="sharer", host={"NetworkMode": "container:other"})
+    words = f"cannot join network of a non running container: {other}"
+    with pytest.raises(EngineError) as refused:
+        await core.restart_container("sharer")
+    assert refused.value.message == f"Cannot restart container sharer: {words}"
+    state = (await core.inspect_container(found)).state
+    assert (state.status, state.exit_code, state.error) == ("created", 128, words)
+    core.registry.find(found).record.state.exit_code = 137
+    with pytest.raises(EngineError):
+        await core.start_container(found)
+    assert (await core.inspect_container(found)).state.exit_code == 137
