@@ -38,6 +38,7 @@ class Container:
         self.restart_task: asyncio.Task[None] | None = None
         self.back_off = 0.0
         self.stopping = 0
+        self.restarting = 0
         self.removing = False
         self.gone = False
         self.execs: set[str] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from backends.api import types as t
 from backends.api.errors import Conflict, EngineError, InvalidArgument, NotModified
@@ -95,15 +96,20 @@ class Control:
                     await self._resume(container)
 
     async def restart(self, container: Container, timeout: int | None, signal: str) -> None:
-        """Stop if need be, then start."""
+        """Stop if need be, then start; AutoRemove waits for another end."""
+        container.restarting += 1
         try:
-            await self.stop(container, timeout, signal)
-        except NotModified:
-            pass
+            with suppress(NotModified):
+                await self.stop(container, timeout, signal)
+        finally:
+            container.restarting -= 1
         try:
-            await self._launcher.start(container)
-        except NotModified:
-            pass
+            with suppress(NotModified):
+                await self._launcher.start(container)
+        except BaseException:
+            if container.record.has_run:
+                self._launcher.end(container)
+            raise
         container.emit("restart")
 
     async def kill(self, container: Container, signal: str) -> None:

@@ -72,8 +72,7 @@ class Launcher:
             process = await self._bring_up(container)
         except BaseException as error:
             await self._undo(container, error)
-            if container.host.auto_remove and not container.removing:
-                self._context.spawn(self.remove(container), f"remove {container.id[:12]}")
+            self.end(container)
             raise _answer(error) from error
         record.starting = False
         container.move(Happening.START)
@@ -155,8 +154,13 @@ class Launcher:
             logger.error("output of container %s did not end with its processes", container.id)
         async with container.lock:
             await self._finish(container, status)
-        if container.host.auto_remove and not container.removing:
+        if _removes_itself(container):
             await self.remove(container)
+
+    def end(self, container: Container) -> None:
+        """Carry out AutoRemove beside what is done now."""
+        if _removes_itself(container):
+            self._context.spawn(self.remove(container), f"remove {container.id[:12]}")
 
     async def _finish(self, container: Container, status: ExitStatus) -> None:
         record, state = container.record, container.record.state
@@ -235,6 +239,11 @@ class Launcher:
         container.move(Happening.GIVE_UP)
         self._record(container)
         container.announce("not-running", "next-exit")
+
+
+def _removes_itself(container: Container) -> bool:
+    """Whether AutoRemove is due: it has ended for good, and nobody removes it or restarts it by hand."""
+    return container.host.auto_remove and not (container.running or container.restarting or container.removing)
 
 
 def _check_log(container: Container) -> None:

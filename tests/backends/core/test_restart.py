@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from backends.api import types as t
-from backends.api.errors import Conflict, NotModified
+from backends.api.errors import Conflict, EngineError, NotModified
 from backends.core.config import Healthcheck
 from backends.core.engine import CoreEngine
 from backends.core.health import judge, plan
@@ -196,3 +197,25 @@ async def test_pause(core: CoreEngine, shop: Shop) -> None:
     assert (await core.inspect_container("pc")).state.paused
     await core.kill_container("pc")
     assert (await core.inspect_container("pc")).state.exit_code == 137
+
+
+async def test_a_restart_is_no_end_for_what_removes_itself(core: CoreEngine, shop: Shop) -> None:
+    found = await shop.create("sleep", "100", host={"AutoRemove": True})
+    await core.start_container(found)
+    await core.restart_container(found, timeout=0)
+    assert (await core.inspect_container(found)).state.status == "running"
+    removed = await core.wait_container(found, "removed")
+    await core.kill_container(found)
+    assert (await asyncio.wait_for(anext(removed), 5)).status_code == 137
+
+
+async def test_what_removes_itself_goes_when_it_cannot_restart(core: CoreEngine, shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    mount = {"Type": "bind", "Source": str(tmp_path / "source"), "Target": "/data"}
+    found = await shop.create("sleep", "100", host={"AutoRemove": True, "Mounts": [mount]})
+    await core.start_container(found)
+    (tmp_path / "source").rmdir()
+    removed = await core.wait_container(found, "removed")
+    with pytest.raises(EngineError, match=r"bind source path does not exist"):
+        await core.restart_container(found, timeout=0)
+    await asyncio.wait_for(anext(removed), 5)
