@@ -33,7 +33,7 @@ def mkdir(task: Task, path: int, mode: int, *_: int) -> int:
 
 @syscall("mknodat")
 def mknodat(task: Task, dirfd: int, path: int, mode: int, device: int, *_: int) -> int:
-    kind = stat.S_IFMT(mode) or stat.S_IFREG
+    kind = stat.S_IFMT(mode & 0xFFFFFFFF) or stat.S_IFREG
     if kind in (stat.S_IFCHR, stat.S_IFBLK) and not task.credentials.privileged:
         fail(errno.EPERM)
     bits = kind | mode & ~task.umask & 0o7777

@@ -26,7 +26,7 @@ def execve(task: Task, path: int, argv: int, environ: int, *_: int) -> int:
 
 
 @syscall("execveat")
-def execveat(task: Task, dirfd: int, path: int, argv: int, environ: int, flags: int) -> int:
+def execveat(task: Task, dirfd: int, path: int, argv: int, environ: int, flags: int, *_: int) -> int:
     name = task.memory.cstring(path)
     if flags & AT_EMPTY_PATH and not name:
         task.files.get(dirfd)

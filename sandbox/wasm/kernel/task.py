@@ -18,7 +18,7 @@ from sandbox.wasm.kernel.limits import Limits
 from sandbox.wasm.kernel.machine import Leave, Machine
 from sandbox.wasm.kernel.syscalls import HANDLERS, RESTART, Interrupted, refuse
 from sandbox.wasm.kernel.timers import ALARMS, RealTimer
-from sandbox.wasm.kernel.waiting import Waker
+from sandbox.wasm.kernel.waiting import LONGEST, Waker
 from sandbox.wasm.vfs.node import PATH_MAX, Directory, fail
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class Task:
                 self.attend()
             if self.signals.pending and self.signals.deliverable():
                 return {}
-            left = None if end is None else max(0.0, end - time.monotonic()) * 1000
+            left = None if end is None else max(0.0, min(end - time.monotonic(), LONGEST)) * 1000
             ready = self._poll(poller, left)
             found = {fd: events for fd, events in ready if fd != wake}
             if len(found) != len(ready):

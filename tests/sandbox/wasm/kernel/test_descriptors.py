@@ -341,6 +341,9 @@ def test_select_waits_for_what_is_written_elsewhere() -> None:
     def main(sys: Sys) -> int:
         reading, writing = sys.pipe()
         sys.fork(lambda child: child.write(writing, b"x") - 1)
+        years = struct.pack("<ii", 0x7FFFFFFF, 0)
+        chosen = sys.put((1 << reading).to_bytes(128, "little"))
+        assert sys("_newselect", reading + 1, chosen, 0, 0, years) == 1
         chosen = sys.put((1 << reading).to_bytes(128, "little"))
         assert sys("_newselect", reading + 1, chosen, 0, 0, 0) == 1
         assert int.from_bytes(sys.get(chosen, 4), "little") == 1 << reading

@@ -57,6 +57,7 @@ def test_stat_tells_attributes_and_the_umask_is_taken_off() -> None:
         found = statx(sys, "/tmp/f")
         assert (found["mode"], found["size"], found["nlink"], found["uid"]) == (stat.S_IFREG | 0o640, 5, 1, 0)
         assert statx(sys, "", fd, 0x1000) == found
+        assert sys.raw("mknodat", AT_FDCWD, "/tmp/n", -1, 0) == -errno.EINVAL
         sys("symlinkat", "f", AT_FDCWD, "/tmp/l")
         assert stat.S_ISLNK(statx(sys, "/tmp/l", flags=0x100)["mode"])
         assert statx(sys, "/tmp/l")["ino"] == found["ino"]

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.wasm.kernel.abi import SIGKILL, WNOHANG
 from sandbox.wasm.kernel.kernel import Shares
-from tests.sandbox.wasm.kernel.kit import Box, Failed, Sys, exited, pipe_out
+from tests.sandbox.wasm.kernel.kit import AT_FDCWD, Box, Failed, Sys, exited, pipe_out
 
 
 def test_the_first_process_is_pid_1_without_a_parent() -> None:
@@ -130,7 +130,8 @@ def test_nothing_starts_once_pid_1_has_ended() -> None:
         box.start(lambda _sys: 0)
 
 
-def test_exec_keeps_the_process_and_drops_what_is_marked() -> None:
+@pytest.mark.parametrize("name", ["execve", "execveat"])
+def test_exec_keeps_the_process_and_drops_what_is_marked(name: str) -> None:
     box = Box()
     reading, writing = pipe_out()
 
@@ -148,7 +149,8 @@ def test_exec_keeps_the_process_and_drops_what_is_marked() -> None:
         for place, address in enumerate((sys.put(b"two"), sys.put(b"x"), 0)):
             sys.task.memory.write(argv + 4 * place, address.to_bytes(4, "little"))
         sys.task.memory.write(environ, sys.put(b"A=b").to_bytes(4, "little") + bytes(4))
-        return sys("execve", "/bin/second", argv, environ)
+        where = (AT_FDCWD,) if name == "execveat" else ()
+        return sys(name, *where, "/bin/second", argv, environ, 0)
 
     box.loader.programs["/bin/second"] = second
     assert exited(box.run(main, files=[writing])) == 4
