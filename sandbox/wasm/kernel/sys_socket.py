@@ -127,7 +127,8 @@ def sys_bind(task: Task, fd: int, address: int, size: int, *_: int) -> int:
     raw = _read_address(task, address, size)
     found = sockaddr.unpack(raw, sock.family)
     if isinstance(sock, UnixSocket):
-        assert isinstance(found, bytes)
+        if not isinstance(found, bytes):
+            fail(errno.EINVAL)
         _bind_unix(task, sock, found)
     else:
         sock.bind(found if found is not None else ("0.0.0.0", int.from_bytes(raw[2:4], "big")))

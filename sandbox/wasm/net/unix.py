@@ -142,7 +142,8 @@ class UnixStream(UnixSocket):
         return made, made.peer()
 
     def connect(self, address: object) -> None:
-        assert isinstance(address, Place)
+        if not isinstance(address, Place):
+            fail(errno.EINVAL)
         with self.lock:
             if self.listening:
                 fail(errno.EINVAL)

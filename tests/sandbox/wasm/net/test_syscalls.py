@@ -143,6 +143,13 @@ def test_arguments_are_checked(web: IsolatedStack) -> None:
         assert guest.call("accept4", fd, 0, 0, 1) == -errno.EINVAL
         assert guest.call("getpeername", fd, 0, 0) == -errno.ENOTCONN
         assert guest.call("listen", 1, 1) == -errno.EBADF
+        stream, datagram, unspecified = guest.socket(family=1), guest.socket(2, family=1), guest.put(bytes(16))
+        for sock in (stream, datagram):
+            assert guest.call("bind", sock, unspecified, 16) == -errno.EINVAL
+        assert guest.call("connect", stream, unspecified, 16) == -errno.EINVAL
+        assert guest.call("connect", datagram, unspecified, 16) == 0
+        assert guest.call("bind", datagram, *guest.unix(b"/datagram\0")) == 0
+        assert guest.call("connect", stream, *guest.unix(b"/datagram\0")) == -errno.EPROTOTYPE
 
 
 def test_attributes_are_a_socket_s(web: IsolatedStack) -> None:
