@@ -29,7 +29,9 @@ def test_run_on_a_terminal(shop: Maker) -> None:
     project = shop(TEXT)
     with screen(project, "run", "--rm", "web", "sh") as run:
         run.expect("ready> ")
-        run.type("stty size; tty\r")
+        run.type(
+            "until stty size 2> /dev/null; do sleep 0.1; done; tty\r"
+        )  # compose tells the size when it runs already
         run.expect("33 101\r\n/dev/pts/0\r\n")
         run.type("exit 5\r")
         assert run.finish() == 5

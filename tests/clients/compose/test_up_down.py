@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -127,6 +128,8 @@ def test_profiles(shop: Maker) -> None:
 
 
 CLEAR_LINE = "\r\x1b[K"
+PADDING = re.compile(r" +\|")
+"""Behind a container's name, as wide as those that compose knows by then."""
 ENDING = """
 services:
   test:
@@ -144,11 +147,11 @@ services:
 def test_up_ends_with_a_container(shop: Maker, option: str) -> None:
     project = shop(ENDING)
     result = project.compose("up", "--no-color", option)
-    lines = result.stdout.replace(CLEAR_LINE, "").splitlines()
+    lines = PADDING.sub(" |", result.stdout.replace(CLEAR_LINE, "")).splitlines()
     assert (result.code, lines[0]) == (3, "Attaching to server-1, test-1")
     assert sorted(lines[1:]) == sorted([
-        "server-1  | serving", "test-1    | testing", "test-1 exited with code 3",
-        "server-1  | bye", "server-1 exited with code 0",
+        "server-1 | serving", "test-1 | testing", "test-1 exited with code 3",
+        "server-1 | bye", "server-1 exited with code 0",
     ])  # fmt: skip
     assert states(project) == {"shop-server-1": "exited", "shop-test-1": "exited"}
 
