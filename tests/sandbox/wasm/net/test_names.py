@@ -135,15 +135,27 @@ def test_malformed_and_unusual_queries(client: IsolatedStack) -> None:
     one.close()
 
 
+def _one_port() -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket of the same port: one that is free for the first may be taken for the second."""
+    while True:
+        datagrams, streams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+        datagrams.bind(("127.0.0.1", 0))
+        try:
+            streams.bind(datagrams.getsockname())
+        except OSError as error:
+            datagrams.close()
+            streams.close()
+            assert error.errno == errno.EADDRINUSE
+        else:
+            return datagrams, streams
+
+
 class Upstream:
     """A name server of the host: over UDP it answers, stays silent or refuses to say more; over TCP it tells all."""
 
     def __init__(self) -> None:
-        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.datagrams.bind(("127.0.0.1", 0))
+        self.datagrams, self.streams = _one_port()
         self.port = self.datagrams.getsockname()[1]
-        self.streams = socket.socket()
-        self.streams.bind(("127.0.0.1", self.port))
         self.streams.listen(1)
         self.thread = threading.Thread(target=self.serve)
         self.thread.start()
