@@ -88,7 +88,7 @@ class Appliance:
             rows = cast("list[dict[str, Any]]", self._rpc().supervisor.getAllProcessInfo())
         except (OSError, http.client.HTTPException) as error:
             raise ApplianceError(f"no appliance runs in {self.config.run_dir}; `sockerless up` starts one") from error
-        return [ProcessStatus(r["name"], r["statename"], r["pid"], r["description"]) for r in rows]
+        return [ProcessStatus(r["name"], r["statename"], r["pid"], _description(r)) for r in rows]
 
     def ready(self) -> bool:
         """Whether the Docker API answers ``/info``, which only a worker can, and every backend has its worker."""
@@ -221,6 +221,11 @@ def _connection(address: str) -> http.client.HTTPConnection:
     connection.sock.settimeout(5)
     connection.sock.connect(address.removeprefix("unix://"))
     return connection
+
+
+def _description(row: dict[str, Any]) -> str:
+    """supervisord's words, and of a process in its first second, of which it says nothing, the number."""
+    return str(row["description"]) or (f"pid {row['pid']}" if row["pid"] else "")
 
 
 def _while_alive(pid: int) -> Iterator[None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.clients.engine import ROOT, Engine
 from tests.oracle import daemon
 
-PROCESS = re.compile(r"^(\w+) +RUNNING +pid (\d+)", re.MULTILINE)
+PROCESS = re.compile(r"^(\w+) +(?:RUNNING|STARTING) +pid (\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)

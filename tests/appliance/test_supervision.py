@@ -87,6 +87,7 @@ def up(place: Place) -> Place:
 def test_up_status_logs_down(up: Place) -> None:
     assert up.request("GET", "/_ping") == (200, b"OK")
     assert oct(up.socket.stat().st_mode & 0o777) == "0o660"
+    assert all(process.description.startswith(f"pid {process.pid}") for process in up.appliance.processes())
     eventually(lambda: {p.state for p in up.appliance.processes()} == {"RUNNING"})
     status = sockerless("status", *up.flags)
     assert (status.returncode, [line.split()[:2] for line in status.stdout.splitlines()[:2]]) == (
