@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from backends.api.types import Change, Json, PathStat
 from sandbox.images.image import Image
@@ -80,15 +80,23 @@ class MountSpec:
     mode: int | None = None  # tmpfs: permission bits of its root
 
 
+class Ulimit(NamedTuple):
+    """A limit of setrlimit(2) by its name ("nofile"); -1 = none."""
+
+    name: str
+    soft: int
+    hard: int
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Resource limits; 0 = none. ``nano_cpus`` is CPUs x 10^9."""
+    """Resource limits; 0 = none. ``nano_cpus`` is CPUs x 10^9; ``ulimits`` are each process's."""
 
     memory: int = 0
     nano_cpus: int = 0
     pids: int = 0
     shm_size: int = 64 << 20
-    open_files: int = 0
+    ulimits: tuple[Ulimit, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from backends.core.container import Container
 from backends.core.drivers import ContainerSpec, Limits, MountSpec
 from backends.core.hostconfig import SHM_SIZE, HostConfig
 from backends.core.records import MountRecord
+from backends.core.validate import ulimit
 from backends.core.volumes import Volumes, subpath
 
 SYSTEM_FILES = ("hosts", "hostname", "resolv.conf")
@@ -60,11 +61,10 @@ def mount_spec(mount: MountRecord, volumes: Volumes, *, whole: bool) -> MountSpe
 
 def limits(host: HostConfig) -> Limits:
     """Return the resource limits of a HostConfig."""
-    files = next((limit for limit in host.ulimits or () if limit.get("Name") == "nofile"), {})
     return Limits(
         memory=host.memory,
         nano_cpus=host.nano_cpus,
         pids=max(host.pids_limit or 0, 0),
         shm_size=host.shm_size or SHM_SIZE,
-        open_files=int(files.get("Soft") or 0),
+        ulimits=tuple(ulimit(found) for found in host.ulimits or ()),
     )

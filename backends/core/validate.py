@@ -10,6 +10,7 @@ from backends.api.errors import EngineError, InvalidArgument
 from backends.api.types import Json
 from backends.core import kernelchecks, logoptions
 from backends.core.config import Config, Healthcheck
+from backends.core.drivers import Ulimit
 from backends.core.hostconfig import HostConfig, RestartPolicy
 from backends.core.signals import parse_signal
 
@@ -64,6 +65,8 @@ def check_host_config(host: HostConfig, config: Config) -> None:
             _check_host_ip(binding.host_ip)
     for entry in host.extra_hosts or ():
         _check_extra_host(entry)
+    for limit in host.ulimits or ():
+        ulimit(limit)
     _check_network_mode(host, config)
     logoptions.check(host.log_config)
     kernelchecks.check(host)
@@ -201,6 +204,26 @@ _NOTHING: tuple[object, ...] = (None, False, 0, "", [], {}, -1)
 _AS_IS = {"CgroupnsMode": ("private",), "IpcMode": ("private", "none", "shareable")}
 
 
+#: setrlimit(2)'s, those that are told inside and not more last
+_ENFORCED = ("as", "core", "cpu", "fsize", "nofile", "nproc")
+_ULIMITS = (
+    *_ENFORCED,
+    *("data", "locks", "memlock", "msgqueue", "nice", "rss", "rtprio", "rttime", "sigpending", "stack"),
+)
+
+
+def ulimit(limit: Json) -> Ulimit:
+    """Return one of HostConfig.Ulimits; InvalidArgument, in the words of Docker's CLI, for one that cannot be."""
+    found = Ulimit(limit.get("Name") or "", int(limit.get("Soft") or 0), int(limit.get("Hard") or 0))
+    if found.name not in _ULIMITS:
+        raise InvalidArgument(f"invalid ulimit type: {found.name}")
+    if found.hard != -1 and (found.soft == -1 or found.soft > found.hard):
+        raise InvalidArgument(
+            f"ulimit soft limit must be less than or equal to hard limit: {found.soft} > {found.hard}"
+        )
+    return found
+
+
 def warnings(asked: Json, honours: Collection[str], backend: str) -> list[str]:
     """Say what was asked for and has no effect on this backend."""
     found = [
@@ -209,8 +232,8 @@ def warnings(asked: Json, honours: Collection[str], backend: str) -> list[str]:
         if field not in honours and asked.get(field) not in (*_NOTHING, *_AS_IS.get(field, ()))
     ]
     if "Ulimits" in honours:
-        limits = [limit.get("Name") for limit in asked.get("Ulimits") or ()]
-        found += [f"Ulimit {name}" for name in limits if name != "nofile"]
+        limits = [ulimit(limit).name for limit in asked.get("Ulimits") or ()]
+        found += [f"Ulimit {name}" for name in limits if name not in _ENFORCED]
     return [f"{field} is accepted and has no effect: the {backend} backend cannot apply it" for field in found]
 
 

@@ -143,6 +143,4 @@ class Boxes:
 def sandbox_limits(spec: ContainerSpec) -> Limits:
     """The engine's limits as the sandbox takes them."""
     limits = spec.limits
-    return Limits(
-        limits.memory, limits.nano_cpus / 1e9, limits.pids or MOST_PROCESSES, limits.shm_size, limits.open_files
-    )
+    return Limits(limits.memory, limits.nano_cpus / 1e9, limits.pids or MOST_PROCESSES, limits.shm_size, limits.ulimits)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from sandbox.wasm.engine import Engine, EngineError
 from sandbox.wasm.kernel import calls as _calls  # noqa: F401  (fills the table of system calls)
-from sandbox.wasm.kernel.abi import RLIMIT_NOFILE
+from sandbox.wasm.kernel.abi import RLIM_INFINITY
 from sandbox.wasm.kernel.credentials import Credentials
 from sandbox.wasm.kernel.executable import Refused
 from sandbox.wasm.kernel.files import OpenFile
 from sandbox.wasm.kernel.kernel import Kernel, Shares, Start
+from sandbox.wasm.kernel.limits import WORDS
 from sandbox.wasm.kernel.limits import Limits as ResourceLimits
 from sandbox.wasm.kernel.procpid import started_at
 from sandbox.wasm.kernel.task import Task
@@ -202,10 +203,11 @@ def _shares(limits: Limits) -> Shares:
 
 
 def _resource_limits(limits: Limits) -> ResourceLimits | None:
-    if not limits.open_files:
+    if not limits.ulimits:
         return None
     resources = ResourceLimits()
-    resources.set(RLIMIT_NOFILE, limits.open_files, limits.open_files, privileged=True)
+    for name, soft, hard in limits.ulimits:
+        resources.set(WORDS.index(name), soft & RLIM_INFINITY, hard & RLIM_INFINITY, privileged=True)
     return resources
 
 

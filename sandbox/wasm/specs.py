@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,13 +38,16 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """0: none. `memory` bytes, `cpus` processors (told, not enforced), `open_files` the soft and hard NOFILE limit."""
+    """0: none. `memory` bytes, `cpus` processors (told, not enforced).
+
+    `ulimits`: of setrlimit(2), by name ("nofile"), soft and hard, -1 for none; what a first process has.
+    """
 
     memory: int = 0
     cpus: float = 0.0
     pids: int = 0
     shm_size: int = 64 << 20
-    open_files: int = 0
+    ulimits: Sequence[tuple[str, int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sandbox.wasm.kernel.locks import LockTable
 from sandbox.wasm.kernel.scarcity import SCARCITY
 from sandbox.wasm.kernel.session import Session, orphaned
 from sandbox.wasm.kernel.task import Task
-from sandbox.wasm.kernel.timers import ALARMS
+from sandbox.wasm.kernel.timers import ALARMS, watch_processor_time
 from sandbox.wasm.kernel.tty import Terminal, Terminals
 from sandbox.wasm.vfs.node import Directory, fail
 
@@ -137,6 +137,7 @@ class Kernel:
         if start.on_start is not None:
             start.on_start(task)
         self.start(task)
+        watch_processor_time(task)
         if task.init:
             self.watch_memory()
             SCARCITY.watch(self)

@@ -14,6 +14,11 @@ NAMES = (
     ("Max file locks", "locks"), ("Max pending signals", "signals"), ("Max msgqueue size", "bytes"),
     ("Max nice priority", ""), ("Max realtime priority", ""), ("Max realtime timeout", "us"),
 )  # fmt: skip
+WORDS = (
+    *("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks", "sigpending"),
+    *("msgqueue", "nice", "rtprio", "rttime"),
+)
+"""What setrlimit(2) calls them, without RLIMIT_, in the order of their numbers; so NAMES, as /proc does."""
 
 _DEFAULTS = {RLIMIT_STACK: (8 << 20, RLIM_INFINITY), RLIMIT_CORE: (0, RLIM_INFINITY), RLIMIT_NOFILE: (1024, 1 << 20)}
 

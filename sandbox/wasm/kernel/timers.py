@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SOON = 0.01
+_OFTEN = 10.0
+"""Seconds between two looks at a process: one that has ended is kept no longer."""
 
 
 class Alarms:
@@ -116,10 +118,11 @@ def watch_processor_time(task: Task) -> None:
             return
         used = task.cpu_time_ns() / 1e9
         if used >= hard:
-            sig.post(task, SIGKILL)
+            sig.post(task, SIGKILL, outside=True)
             return
         if used >= soft:
-            sig.post(task, SIGXCPU)
+            sig.post(task, SIGXCPU, outside=True)
         # Sooner than the time that is left it cannot have been used.
         left = min(soft - used, hard - used) if used < soft else min(1.0, hard - used)
-    ALARMS.at(time.monotonic() + max(left, _SOON), lambda: watch_processor_time(task))
+    wait = min(max(left, _SOON), _OFTEN)
+    ALARMS.at(time.monotonic() + wait, lambda: watch_processor_time(task))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backends.api import types as t
-from backends.api.errors import EngineError
+from backends.api.errors import EngineError, InvalidArgument
 from backends.core.engine import CoreEngine
 from tests.backends.core.conftest import Shop
 
@@ -163,3 +163,17 @@ async def test_warnings_name_what_has_no_effect(core: CoreEngine) -> None:
     created = await core.create_container(t.CreateContainer(config=BB, host_config=asked))
     words = "is accepted and has no effect: the local backend cannot apply it"
     assert created.warnings == [f"{field} {words}" for field in ("CgroupnsMode", "PidMode", "Privileged")]
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ({"Name": "nofiles", "Soft": 1, "Hard": 1}, "invalid ulimit type: nofiles"),
+        ({"Name": "cpu", "Soft": 2, "Hard": 1}, "ulimit soft limit must be less than or equal to hard limit: 2 > 1"),
+        ({"Name": "cpu", "Soft": -1, "Hard": 9}, "ulimit soft limit must be less than or equal to hard limit: -1 > 9"),
+    ],
+)
+async def test_limits_that_cannot_be_are_refused(core: CoreEngine, limit: t.Json, message: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await core.create_container(t.CreateContainer(config=BB, host_config={"Ulimits": [limit]}))
+    assert (caught.value.message, len(core.registry)) == (message, 0)

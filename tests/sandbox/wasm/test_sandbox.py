@@ -156,15 +156,28 @@ def test_more_memory_than_allowed_costs_the_biggest_process_its_life(containers:
 
 
 def test_limits_are_told_inside(containers: Containers) -> None:
-    box = containers.make(limits=Limits(memory=64 << 20, pids=50, cpus=1.5, open_files=77))
-    script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max; ulimit -n"
-    assert containers.run("sh", "-c", script, box=box).stdout == "67108864\n50\n150000 100000\n77\n"
+    box = containers.make(
+        limits=Limits(memory=64 << 20, pids=50, cpus=1.5, ulimits=[("nofile", 77, 88), ("fsize", 4096, -1)])
+    )
+    script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max; ulimit -n; ulimit -Hn"
+    assert containers.run("sh", "-c", script, box=box).stdout == "67108864\n50\n150000 100000\n77\n88\n"
 
 
 def test_the_limit_on_open_files_holds_from_the_start(containers: Containers) -> None:
-    box = containers.make(limits=Limits(open_files=16))
+    box = containers.make(limits=Limits(ulimits=[("nofile", 16, 16)]))
     ran = containers.run("bash", "-c", "exec 15</dev/null && echo 15; exec 16</dev/null && echo 16", box=box)
     assert (ran.stdout, ran.stderr) == ("15\n", "bash: line 1: 16: Bad file descriptor\n")
+
+
+def test_limits_of_the_first_process_hold(containers: Containers) -> None:
+    box = containers.make(limits=Limits(ulimits=[("cpu", 1, 1), ("fsize", 4096, -1)]))
+    ran = containers.run(
+        "sh",
+        "-c",
+        "trap '' XFSZ; head -c 5000 /dev/zero > /f; stat -c %s /f; exec sh -c 'while :; do :; done'",
+        box=box,
+    )
+    assert (ran.stdout, ran.status) == ("4096\n", ExitStatus(137, 9))
 
 
 @pytest.mark.parametrize(
