@@ -143,7 +143,7 @@ _CREATE = (
     b'{"Image":"a","Cmd":["sh","-c","x"],"Env":["A=B"],"Labels":{"a":"b"},"ExposedPorts":{"80/tcp":{}},'
     b'"Healthcheck":{"Test":["CMD","x"],"Interval":1000000},"HostConfig":{"Binds":["/a:/b:ro"],"Memory":9999999,'
     b'"PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"80"}]},"Mounts":[{"Type":"tmpfs","Target":"/x"}],'
-    b'"RestartPolicy":{"Name":"no"},"Tmpfs":{"/t":"size=1m"},"ConsoleSize":[1,2],"Ulimits":[{"Name":"n","Soft":1}]},'
+    b'"RestartPolicy":{"Name":"no"},"Tmpfs":{"/t":"size=1m"},"ConsoleSize":[1,2],"Ulimits":[{"Name":"cpu","Soft":1,"Hard":1}]},'
     b'"NetworkingConfig":{"EndpointsConfig":{"n":{"Aliases":["a"],"IPAMConfig":{"IPv4Address":"10.0.0.1"}}}}}'
 )
 TARGETS = (
