@@ -12,7 +12,7 @@ docker cp -L box:/tmp/in/link followed && cat followed
 tar -C in -cf - . | docker cp - box:/tmp/streamed; tar -C in -cf - . | docker cp - box:/tmp
 docker cp box:/tmp/a - | tar -xOf -
 docker cp box:/nosuch .
-docker cp b box:/nosuch/folder/ 2>&1 | grep -v 'tar writer'
+docker cp b box:/nosuch/folder/ 2>&1 | grep -v level=error
 docker cp b box:/nosuch/file
 docker cp nosuchfile box:/tmp
 docker cp b nosuch:/tmp
