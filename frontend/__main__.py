@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import gc
 import logging
-import resource
 import socket
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 import uvicorn
 import uvloop
 
-from backends.api import jsonlog
+from backends.api import descriptors, jsonlog
 from backends.api.client import connect
 from backends.api.http import bind_socket, unlink_socket
 from frontend.app import Application
@@ -53,7 +52,7 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     jsonlog.configure(options.log_level)
-    _raise_open_files()
+    descriptors.raise_limit()
     with ExitStack() as bound:
         listeners = []
         for address in options.listen:
@@ -64,12 +63,6 @@ def main() -> int:
                 return 1
         uvloop.run(_serve(served, options.workers, listeners))
     return 0
-
-
-def _raise_open_files() -> None:
-    """Each connection takes a descriptor, and another one while a worker serves it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _parser() -> argparse.ArgumentParser:

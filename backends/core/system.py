@@ -32,11 +32,12 @@ class System:
         self._images = images
         self._volumes = volumes
         self._id = worker_id
+        self._proxies = settings(os.environ)
         self._memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
     def info(self) -> t.Info:
         """Cheap: clients ask for it many times a second."""
-        drivers, proxies = self._context.drivers, settings(os.environ)
+        drivers, proxies = self._context.drivers, self._proxies
         paused = running = 0
         for container in self._registry:
             paused += container.status is Status.PAUSED

@@ -44,8 +44,7 @@ class Transfer:
 
         with image_failures():
             reference = _reference(name, tag)
-            if platform:
-                check_platform(platform)  # in Docker's words
+            parts = check_platform(platform)  # first, as it refuses in Docker's words
             wanted = Platform.parse(platform) if platform else None
             credentials = Credentials.of_auth_config(auth) or await from_docker_config(reference.domain)
 
@@ -57,7 +56,7 @@ class Transfer:
                 return self._pulled_all(reference, [replace(reference, tag=one) for one in tags], begin)
             events = begin(reference)
             first = await anext(events)
-        return self._pulled(reference, first, events, check_platform(platform))
+        return self._pulled(reference, first, events, parts)
 
     async def _tags(self, reference: Reference, credentials: Credentials) -> list[str]:
         from sandbox.images.registry import open_repository

@@ -232,7 +232,7 @@ def warnings(asked: Json, honours: Collection[str], backend: str) -> list[str]:
         if field not in honours and asked.get(field) not in (*_NOTHING, *_AS_IS.get(field, ()))
     ]
     if "Ulimits" in honours:
-        limits = [ulimit(limit).name for limit in asked.get("Ulimits") or ()]
+        limits = [limit.get("Name") for limit in asked.get("Ulimits") or ()]
         found += [f"Ulimit {name}" for name in limits if name not in _ENFORCED]
     return [f"{field} is accepted and has no effect: the {backend} backend cannot apply it" for field in found]
 

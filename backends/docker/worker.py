@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import signal
 from pathlib import Path
 
+from backends.api import descriptors
 from backends.api.server import serve
 from backends.docker.engine import DockerEngine
 from backends.docker.place import Place
@@ -18,7 +18,7 @@ logger = logging.getLogger("backends.docker")
 
 async def work(path: Path, place: Place) -> None:
     """Serve until SIGTERM or SIGINT. The engine and its containers stay as they are, also while it is away."""
-    _raise_open_files()
+    descriptors.raise_limit()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -29,9 +29,3 @@ async def work(path: Path, place: Place) -> None:
     await stop.wait()
     await server.close()
     await engine.close()
-
-
-def _raise_open_files() -> None:
-    """Each request takes two descriptors, for as long as its stream is followed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backends.api import descriptors
 from backends.core.drivers import Drivers
 from backends.core.engine import CoreEngine
 from backends.memory.boxes import Boxes
@@ -116,7 +116,7 @@ async def work(settings: Settings) -> None:
     began = time.monotonic()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS, "worker"))
-    _raise_open_files()
+    descriptors.raise_limit()
     settings.data.mkdir(parents=True, exist_ok=True)
     images = Store(settings.images or settings.data / "images")
     host = Host(cache=settings.cache, userland=settings.userland, state=settings.data)
@@ -140,9 +140,3 @@ async def work(settings: Settings) -> None:
     await server.close()
     await engine.close()
     host.close()
-
-
-def _raise_open_files() -> None:
-    """Each container takes a handful of descriptors."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -64,6 +64,8 @@ def settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _masked(address: str) -> str:
+    if not address:
+        return ""
     from yarl import URL
 
     try:

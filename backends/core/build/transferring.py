@@ -72,7 +72,7 @@ async def _sources(
     missing = "file not found in build context or excluded by .dockerignore: " if from_context else ""
     finder = Finder(job.parts.trees, tree, rules, name, missing)
     found: list[Found | Inline] = list(await in_thread(finder.find, local))
-    for url in remote if add else ():
+    for url in remote:
         assert add is not None
         if is_git(url):
             repository = await checkout(job, url, add.checksum, add.keep_git_dir)
