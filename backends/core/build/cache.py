@@ -109,7 +109,7 @@ class Cache:
 
     def _continues(self, source: Image, parent: Image | None) -> bool:
         if parent is None:
-            return Platform.of(source.os or "linux", source.architecture, source.variant) == self._platform
+            return Platform.of_config(source.config) == self._platform
         past, history = parent.config.get("history") or [], source.config.get("history") or []
         ours = [layer.diff_id for layer in parent.layers]
         theirs = [layer.diff_id for layer in source.layers[: len(ours)]]
