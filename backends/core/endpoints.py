@@ -56,7 +56,7 @@ class Endpoints:
         for link in body.get("Links") or ():
             parse_link(link)
         network = self._networks.get(name)
-        if name in ("bridge", "host", "none") and ipam and ipam.get("IPv4Address"):
+        if name in PREDEFINED and ipam and ipam.get("IPv4Address"):
             raise InvalidArgument("user specified IP address is supported on user defined networks only")
         if name in ("host", "none") and body.get("Aliases"):
             raise InvalidArgument("network-scoped alias is supported only for containers in user defined networks")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from backends.api.types import Json
+from backends.core.networks import PREDEFINED
 
 SHM_SIZE = 64 << 20
 _MASKED = [
@@ -126,7 +127,7 @@ def complete(user: Json, runtime: str) -> Json:
     whole = {**_DEFAULTS, "Runtime": runtime} | {key: value for key, value in user.items() if value is not None}
     if whole["NetworkMode"] in ("", "default"):
         whole["NetworkMode"] = "bridge"
-    elif whole["NetworkMode"] not in ("bridge", "host", "none") and not whole["NetworkMode"].startswith("container:"):
+    elif whole["NetworkMode"] not in PREDEFINED and not whole["NetworkMode"].startswith("container:"):
         whole["Links"] = None  # on a network of one's own the endpoint's links count
     policy = whole["RestartPolicy"]
     whole["RestartPolicy"] = {

@@ -7,6 +7,7 @@ from backends.core.container import Container
 from backends.core.context import Context
 from backends.core.endpoints import Endpoints
 from backends.core.links import link_env, parse_link
+from backends.core.networks import PREDEFINED
 from backends.core.registry import Registry
 from backends.core.specs import SYSTEM_FILES
 from backends.core.systemfiles import host_file, hosts, resolv_conf
@@ -74,7 +75,7 @@ class Linking:
         entries = [(address, [name]) for name, address in names.items()]
         addresses = [endpoint.address for endpoint in container.record.endpoints.values() if endpoint.address]
         entries += [(address, own) for address in addresses]
-        user_network = any(name not in ("bridge", "host", "none") for name in container.record.endpoints)
+        user_network = any(name not in PREDEFINED for name in container.record.endpoints)
         if mode == "host":
             resolver = host_file("/etc/resolv.conf")
         else:
