@@ -108,8 +108,11 @@ class Running:
         raise AssertionError(f"no line with {wanted!r} in {seen}, then {_pipe(self._process.stderr).read()}")
 
     def interrupt(self) -> None:
-        """Ctrl-C, as a terminal does it: once to each process of the group."""
-        os.killpg(self._process.pid, signal.SIGINT)
+        """
+        Ctrl-C. To the docker CLI alone: where its output is no terminal, it tells its plugin itself, and a plugin
+        that also had the signal would take that for the second Ctrl-C, which kills.
+        """
+        self._process.send_signal(signal.SIGINT)
 
     def end(self) -> Result:
         """Waits for the end: the exit code and what has not been read yet."""

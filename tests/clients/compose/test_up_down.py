@@ -164,7 +164,7 @@ def test_ctrl_c_stops_the_containers(shop: Maker) -> None:
         ended = up.end()
     assert ended.code == 130
     assert ended.stdout.splitlines()[0] == "Gracefully Stopping... press Ctrl+C again to force"
-    assert states(project) == {"shop-server-1": "exited"}
+    assert project.engine.ok("inspect", "--format={{.State.Status}} {{.State.ExitCode}}", "shop-server-1") == "exited 0"
     assert project.ok("logs", "--no-log-prefix", "server") == "serving\nbye"
 
 
