@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,13 +19,13 @@ from sandbox.images.errors import ImageNotFound, InvalidImage, LayerMissing, Sto
 from sandbox.images.image import Image, diff_ids, digest_of, parse_config
 from sandbox.images.manifests import Descriptor
 from sandbox.images.platforms import Platform
+from sandbox.images.progress import Progress
 from sandbox.images.reference import Reference
 from sandbox.images.registry import Found, Repository, open_repository
 from sandbox.images.store import Store
 from sandbox.images.threads import in_thread, stoppable
 from sandbox.images.transport import RegistryConfig
 
-QUEUE = 64
 ATTEMPTS = 3
 
 Kind = Literal["pulling", "layer", "digest", "status"]
@@ -63,21 +64,14 @@ async def pull(
     async with open_repository(reference, config=config, credentials=credentials) as repository:
         found = await repository.find(platform or Platform.local())
         run = _Pull(store, reference, repository, found)
-        task = asyncio.create_task(run.run())
-        try:
-            while (event := await run.events.get()) is not None:
+        async with aclosing(run.progress.of(run.run())) as events:
+            async for event in events:
                 yield event
-            await task
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # raised above, or nobody is left to hear it
 
 
 class _Pull:
     def __init__(self, store: Store, reference: Reference, repository: Repository, found: Found) -> None:
-        self.events: asyncio.Queue[PullEvent | None] = asyncio.Queue(QUEUE)
+        self.progress: Progress[PullEvent] = Progress()
         self._store = store
         self._reference = reference
         self._repository = repository
@@ -96,15 +90,6 @@ class _Pull:
             else:
                 await in_thread(self._store.collect)
             raise error from None
-        finally:
-            await self._end()
-
-    async def _end(self) -> None:
-        """Wake the reader; when nobody reads any more there may be no room, and no need."""
-        if not self.events.full():
-            self.events.put_nowait(None)
-        elif not asyncio.current_task().cancelling():  # type: ignore[union-attr]
-            await self.events.put(None)
 
     async def _run(self) -> None:
         reference = self._reference
@@ -207,12 +192,10 @@ class _Pull:
         await self._say("layer", status, layer=_short(blob))
 
     async def _say(self, kind: Kind, status: str, *, layer: str = "", image: str = "") -> None:
-        await self.events.put(PullEvent(kind, status, layer, image=image))
+        await self.progress.tell(PullEvent(kind, status, layer, image=image))
 
     def _progress(self, blob: Descriptor, status: str, current: int, total: int) -> None:
-        """Progress is only worth telling if somebody keeps up with reading it."""
-        if self.events.qsize() < QUEUE // 2:
-            self.events.put_nowait(PullEvent("layer", status, _short(blob), current, total))
+        self.progress.hint(PullEvent("layer", status, _short(blob), current, total))
 
 
 def _short(blob: Descriptor) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -22,6 +23,7 @@ from sandbox.images.errors import ImageNotFound, InvalidReference, LayerMissing,
 from sandbox.images.image import Image
 from sandbox.images.layers import Cancelled
 from sandbox.images.manifests import Descriptor
+from sandbox.images.progress import Progress
 from sandbox.images.reference import Reference
 from sandbox.images.sources import LayerSource, Plan, local, plan
 from sandbox.images.store import Store
@@ -29,7 +31,6 @@ from sandbox.images.threads import in_thread, stoppable
 from sandbox.images.transport import RegistryConfig
 from sandbox.images.upload import Content, Target, open_target
 
-QUEUE = 64
 CHECKS = 3
 MOUNTS = 3
 STEP = 1 << 19  # of progress, in bytes
@@ -72,16 +73,9 @@ async def push(
     tags = await in_thread(_tags, store, reference)
     async with open_target(reference, config=config, credentials=credentials) as target:
         run = _Push(store, target, config or RegistryConfig())
-        task = asyncio.create_task(run.run(tags))
-        try:
-            while (event := await run.events.get()) is not None:
+        async with aclosing(run.progress.of(run.run(tags))) as events:
+            async for event in events:
                 yield event
-            await task
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # raised above, or nobody is left to hear it
 
 
 def _tags(store: Store, reference: Reference) -> list[tuple[Reference, str]]:
@@ -103,7 +97,7 @@ def _tags(store: Store, reference: Reference) -> list[tuple[Reference, str]]:
 
 class _Push:
     def __init__(self, store: Store, target: Target, config: RegistryConfig) -> None:
-        self.events: asyncio.Queue[PushEvent | None] = asyncio.Queue(QUEUE)
+        self.progress: Progress[PushEvent] = Progress()
         self._store = store
         self._target = target
         self._uploads = asyncio.Semaphore(config.uploads)
@@ -116,15 +110,6 @@ class _Push:
                 await self._tag(reference, await in_thread(self._store.get, image_id))
         except BaseExceptionGroup as group:
             raise first_failure(group) from None
-        finally:
-            await self._end()
-
-    async def _end(self) -> None:
-        """Wake the reader; when nobody reads any more there may be no room, and no need."""
-        if not self.events.full():
-            self.events.put_nowait(None)
-        elif not asyncio.current_task().cancelling():  # type: ignore[union-attr]
-            await self.events.put(None)
 
     async def _tag(self, reference: Reference, image: Image) -> None:
         found = await in_thread(plan, self._store, image, reference)
@@ -137,7 +122,7 @@ class _Push:
         await in_thread(self._store.pushed, image.id, reference, raw)
         digest = manifests.parse(raw).digest
         status = f"{reference.tag}: digest: {digest} size: {len(raw)}"
-        await self.events.put(PushEvent("tag", status, tag=reference.tag or "", digest=digest, size=len(raw)))
+        await self.progress.tell(PushEvent("tag", status, tag=reference.tag or "", digest=digest, size=len(raw)))
 
     def _manifest(self, found: Plan, config: Content) -> bytes:
         layers = tuple(self._there[source.diff_id] for source in found.layers)
@@ -206,12 +191,12 @@ class _Push:
         await self._say(source, "Pushed")
 
     async def _say(self, source: LayerSource, status: str) -> None:
-        await self.events.put(PushEvent("layer", status, _short(source)))
+        await self.progress.tell(PushEvent("layer", status, _short(source)))
 
     def _progress(self, source: LayerSource, sent: int, total: int) -> None:
-        """Progress is only worth telling now and then, and if somebody keeps up with reading it."""
-        if (sent % STEP == 0 or sent == total) and self.events.qsize() < QUEUE // 2:
-            self.events.put_nowait(PushEvent("layer", "Pushing", _short(source), sent, total))
+        """Progress is only worth telling now and then."""
+        if sent % STEP == 0 or sent == total:
+            self.progress.hint(PushEvent("layer", "Pushing", _short(source), sent, total))
 
 
 def _packed(store: Store, diff_id: str, path: Path, stop: threading.Event) -> Content:

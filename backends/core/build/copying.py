@@ -13,7 +13,7 @@ from typing import Protocol
 
 from backends.api.errors import InvalidArgument
 from backends.core.build import tree as trees
-from backends.core.build.layerdraft import Item, LayerDraft, NotADirectory, Place
+from backends.core.build.layerdraft import Item, LayerDraft, Place
 from backends.core.build.sources import Found, Inline, Rules, left_out
 from sandbox.images.compression import MAGIC_LENGTH, decompress, sniff
 from sandbox.images.errors import InvalidImage
@@ -33,7 +33,7 @@ def copy_sources(
                 _copy_inline(draft, source, destination, rules, now)
             else:
                 _copy_found(draft, source, destination, rules)
-        except NotADirectory as error:
+        except trees.NotADirectory as error:
             raise InvalidArgument(f"failed to copy files: {error}: not a directory") from None
         except InvalidImage as error:
             raise InvalidArgument(f"failed to copy files: {error.message}") from None

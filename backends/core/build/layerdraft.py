@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import IO
 
-from backends.core.build.tree import MAX_LINKS, content
+from backends.core.build.tree import MAX_LINKS, NotADirectory, content, follow
 from sandbox.images.layer import NO_XATTRS
 from sandbox.images.tree import LowerNode, LowerTree
 
@@ -26,10 +26,6 @@ _TYPES = {
     "fifo": tarfile.FIFOTYPE,
 }
 _SECOND = 1_000_000_000
-
-
-class NotADirectory(Exception):
-    """A path leads through something that is no directory; the message is the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +130,20 @@ class LayerDraft:
 
     def directory(self, path: str, owner: tuple[int, int] = (0, 0)) -> Place:
         """The directory at ``path``, made with its parents if need be; NotADirectory."""
-        return self._walk(path, owner)[-1]
+
+        def step(place: Place, name: str) -> Place:
+            return place.child(name) or place.put(name, Item("dir", 0o755, *owner, self._now))
+
+        found = follow(self.root, path, step)
+        if found is None or found.kind != "dir":
+            raise NotADirectory(path)
+        return found
 
     def find(self, path: str, top: Place | None = None) -> Place | None:
         """What ``path`` leads to, or None; with ``top`` that is the root which no link leads out of."""
         try:
-            return self._walk(path, None, top)[-1]
-        except (LookupError, NotADirectory):
+            return follow(top or self.root, path, Place.child)
+        except NotADirectory:
             return None
 
     def place(self, path: str, owner: tuple[int, int]) -> tuple[Place, str]:
@@ -153,38 +156,6 @@ class LayerDraft:
                 return parent, name
             path = there.target if there.target.startswith("/") else f"{head}/{there.target}"
         raise NotADirectory(path)
-
-    def _walk(self, path: str, owner: tuple[int, int] | None, top: Place | None = None) -> list[Place]:
-        """The places on the way. Without ``owner`` nothing is made: LookupError."""
-        trail = [top or self.root]
-        todo = path.split("/")[::-1]
-        links = 0
-        while todo:
-            name = todo.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                del trail[max(len(trail) - 1, 1) :]
-                continue
-            if trail[-1].kind != "dir":
-                raise NotADirectory(path)
-            found = trail[-1].child(name)
-            if found is None:
-                if owner is None:
-                    raise LookupError(path)
-                found = trail[-1].put(name, Item("dir", 0o755, *owner, self._now))
-            if found.kind != "symlink":
-                trail.append(found)
-                continue
-            links += 1
-            if links > MAX_LINKS:
-                raise NotADirectory(path)
-            if found.target.startswith("/"):
-                del trail[1:]
-            todo += found.target.split("/")[::-1]
-        if owner is not None and trail[-1].kind != "dir":
-            raise NotADirectory(path)
-        return trail
 
     @property
     def empty(self) -> bool:

@@ -10,9 +10,10 @@ from backends.api import types as t
 from backends.api.errors import EngineError, InvalidArgument, NotFound
 from backends.api.types import Json
 from backends.core.build.images import Step, make_child
-from backends.core.build.layerdraft import LayerDraft, NotADirectory
+from backends.core.build.layerdraft import LayerDraft
 from backends.core.build.layers import store_layer
 from backends.core.build.parts import Job, StageState
+from backends.core.build.tree import NotADirectory
 from backends.core.images import announce
 from sandbox.images.dockerfile.instructions import Arg, Instruction, Workdir
 from sandbox.images.image import Image

@@ -7,6 +7,7 @@ import os
 import posixpath
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -75,9 +76,28 @@ def read(tree: LowerTree, path: str, limit: int = 1 << 20) -> bytes | None:
     return b"".join(content(node))[:limit]
 
 
-def resolve(root: LowerNode, path: str) -> LowerNode | None:
-    """What ``path`` leads to, links followed inside the tree; None if nothing is there."""
-    trail = [root]
+class NotADirectory(Exception):
+    """A path leads through something that is no directory, or through too many links; the message is the path."""
+
+
+class Walkable(Protocol):
+    """What a path leads through."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+
+
+W = TypeVar("W", bound=Walkable)
+
+
+def follow(top: W, path: str, step: Callable[[W, str], W | None]) -> W | None:
+    """Where ``path`` leads, None if nothing is there; links are followed, and lead no further up than ``top``.
+
+    ``step`` finds a directory's child. NotADirectory.
+    """
+    trail = [top]
     todo = path.split("/")[::-1]
     links = 0
     while todo:
@@ -87,19 +107,29 @@ def resolve(root: LowerNode, path: str) -> LowerNode | None:
         if name == "..":
             del trail[max(len(trail) - 1, 1) :]
             continue
-        node = (trail[-1].children or {}).get(name)
-        if node is None:
+        if trail[-1].kind != "dir":
+            raise NotADirectory(path)
+        found = step(trail[-1], name)
+        if found is None:
             return None
-        if node.kind != "symlink":
-            trail.append(node)
+        if found.kind != "symlink":
+            trail.append(found)
             continue
         links += 1
         if links > MAX_LINKS:
-            return None
-        if node.target.startswith("/"):
+            raise NotADirectory(path)
+        if found.target.startswith("/"):
             del trail[1:]
-        todo += node.target.split("/")[::-1]
+        todo += found.target.split("/")[::-1]
     return trail[-1]
+
+
+def resolve(root: LowerNode, path: str) -> LowerNode | None:
+    """What ``path`` leads to, links followed inside the tree; None if nothing is there."""
+    try:
+        return follow(root, path, lambda node, name: (node.children or {}).get(name))
+    except NotADirectory:
+        return None
 
 
 def lookup(root: LowerNode, path: str) -> LowerNode | None:

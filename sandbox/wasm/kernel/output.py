@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel import signals as sig
-from sandbox.wasm.kernel.abi import POLLOUT, SIGPIPE
+from sandbox.wasm.kernel.abi import POLLOUT
 from sandbox.wasm.kernel.files import OpenFile
 from sandbox.wasm.kernel.pipes import HostStream
 from sandbox.wasm.kernel.syscalls import Interrupted
@@ -56,8 +56,7 @@ class OutputStream(HostStream):
             except BrokenPipeError:
                 if done:
                     return done
-                with task.kernel.lock:
-                    sig.post(task, SIGPIPE, task.pid)
+                sig.broken_pipe(task)
                 raise
             if self.nonblocking:
                 return done

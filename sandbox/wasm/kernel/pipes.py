@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel import signals as sig
-from sandbox.wasm.kernel.abi import POLLIN, POLLOUT, SIGPIPE
+from sandbox.wasm.kernel.abi import POLLIN, POLLOUT
 from sandbox.wasm.kernel.files import O_ACCMODE, OpenFile
 from sandbox.wasm.kernel.syscalls import Interrupted
 from sandbox.wasm.kernel.waiting import WaitQueue
@@ -78,8 +78,7 @@ class HostStream(OpenFile):
         except BrokenPipeError:
             if done:
                 return done
-            with task.kernel.lock:
-                sig.post(task, SIGPIPE, task.pid)
+            sig.broken_pipe(task)
             raise
 
     def ioctl(self, task: Task, request: int, argument: int) -> int:

@@ -22,6 +22,7 @@ from sandbox.wasm.kernel.abi import (
     SIGCHLD,
     SIGCONT,
     SIGKILL,
+    SIGPIPE,
     SIGSTOP,
     STOPPING,
     UNBLOCKABLE,
@@ -124,6 +125,12 @@ def post(task: Task, signal: int, sender: int = 0, uid: int = 0, outside: bool =
     signals.senders[signal] = (sender, uid)
     refresh(task)
     task.waker.wake()
+
+
+def broken_pipe(task: Task) -> None:
+    """SIGPIPE, which a write gets besides EPIPE when nobody reads any more. Takes the kernel lock."""
+    with task.kernel.lock:
+        post(task, SIGPIPE, task.pid)
 
 
 def refresh(task: Task) -> None:

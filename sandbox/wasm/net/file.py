@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from sandbox.wasm.kernel import signals
-from sandbox.wasm.kernel.abi import POLLIN, POLLOUT, SIGPIPE
+from sandbox.wasm.kernel.abi import POLLIN, POLLOUT
 from sandbox.wasm.kernel.files import OpenFile
 from sandbox.wasm.kernel.syscalls import Interrupted
 from sandbox.wasm.net import interfaces
@@ -121,8 +121,7 @@ class SocketFile(OpenFile):
             return self._send_some(task, views, flags, address, rights)
         except BrokenPipeError:
             if self.socket.kind == socket.SOCK_STREAM and not flags & MSG_NOSIGNAL:
-                with task.kernel.lock:
-                    signals.post(task, SIGPIPE, task.pid)
+                signals.broken_pipe(task)
             raise
 
     def _send_some(

@@ -62,6 +62,11 @@ class Options:
         """Whether a SOL_SOCKET option is switched on."""
         return any(self._kept.get((SOL_SOCKET, name), b""))
 
+    @property
+    def shares_port(self) -> bool:
+        """Whether other sockets may have its port too."""
+        return self.flag(SO_REUSEADDR) or self.flag(SO_REUSEPORT)
+
     def inherit(self, other: Options) -> None:
         """Take over what an accepted socket has from its listener."""
         self._kept = dict(other._kept)

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.net.base import ANY, Address, Buffer, Inet, Pending, Received, Socket, abort, fail
-from sandbox.wasm.net.options import SO_REUSEADDR, SO_REUSEPORT
 from sandbox.wasm.net.ports import Binding
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class TcpSocket(Socket):
     @property
     def shares(self) -> bool:
         """Whether others may have its port too."""
-        return self.options.flag(SO_REUSEADDR) or self.options.flag(SO_REUSEPORT)
+        return self.options.shares_port
 
     def bind(self, address: Address) -> None:
         ip, port = _inet(address)

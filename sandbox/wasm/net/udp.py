@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sandbox.wasm.net.base import ANY, LOOPBACK, Address, Buffer, Inet, fail
 from sandbox.wasm.net.datagram import Mailbox
 from sandbox.wasm.net.nat import Outbound
-from sandbox.wasm.net.options import SO_BROADCAST, SO_REUSEADDR, SO_REUSEPORT
+from sandbox.wasm.net.options import SO_BROADCAST
 from sandbox.wasm.net.ports import Binding
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class UdpSocket(Mailbox):
     @property
     def shares(self) -> bool:
         """Whether others may have its port too."""
-        return self.options.flag(SO_REUSEADDR) or self.options.flag(SO_REUSEPORT)
+        return self.options.shares_port
 
     def bind(self, address: Address) -> None:
         ip, port = _inet(address)

@@ -9,7 +9,7 @@ from sandbox.wasm.vfs import tarwriter
 from sandbox.wasm.vfs.changes import ADDED, DELETED, Change, changes
 from sandbox.wasm.vfs.node import Directory, Node
 from sandbox.wasm.vfs.overlay import Overlay
-from sandbox.wasm.vfs.pack import CHUNK, Packer
+from sandbox.wasm.vfs.pack import Packer
 from sandbox.wasm.vfs.tarwriter import Member
 
 WHITEOUT = ".wh."
@@ -19,14 +19,8 @@ def pack_layer(overlay: Overlay, without: Collection[str] = ()) -> Iterator[byte
     """The layer's tar with whiteouts, as chunks. Empty mount points in ``without``, and parents made for them, are not
     in it. EIO if a file gets shorter while it is read: nothing should run in the container meanwhile."""
     packer = Packer(_child)
-    for change in _kept(changes(overlay), without):
-        for part in _parts(packer, overlay, change):
-            packer.pending.append(part)
-            packer.held += len(part)
-            if packer.held >= CHUNK:
-                yield packer.flush()
-    packer.pending.append(tarwriter.END)
-    yield packer.flush()
+    kept = _kept(changes(overlay), without)
+    yield from packer.archive(part for change in kept for part in _parts(packer, overlay, change))
 
 
 def _parts(packer: Packer, overlay: Overlay, change: Change) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sandbox.wasm.vfs import tarwriter
 from sandbox.wasm.vfs.node import Directory, File, Node, Symlink, fail
@@ -32,31 +32,29 @@ def pack(top: Node, name: str, child: Child) -> Iterator[bytes]:
     left out, and what disappears meanwhile. EIO if a file gets shorter while it is read.
     """
     packer = Packer(child)
-    for part in packer.members(top, name):
-        packer.pending.append(part)
-        packer.held += len(part)
-        if packer.held >= CHUNK:
-            yield packer.flush()
-    packer.pending.append(tarwriter.END)
-    yield packer.flush()
+    yield from packer.archive(packer.members(top, name))
 
 
 class Packer:
-    """Headers and contents of nodes; `pending` is what was made and not yet flushed, `held` its bytes."""
+    """Headers and contents of nodes, gathered into chunks."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
         self._linked: dict[tuple[int, int], str] = {}
         self._buffer = bytearray(CHUNK)
-        self.pending: list[bytes] = []
-        self.held = 0
 
-    def flush(self) -> bytes:
-        """What was made since the last time."""
-        data = b"".join(self.pending)
-        self.pending.clear()
-        self.held = 0
-        return data
+    def archive(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        """A whole tar of these headers and contents."""
+        gathered: list[bytes] = []
+        size = 0
+        for part in parts:
+            gathered.append(part)
+            size += len(part)
+            if size >= CHUNK:
+                yield b"".join(gathered)
+                gathered.clear()
+                size = 0
+        yield b"".join((*gathered, tarwriter.END))
 
     def members(self, top: Node, name: str) -> Iterator[bytes]:
         """Every header and piece of content, the top first."""

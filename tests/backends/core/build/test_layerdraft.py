@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.core.build.layerdraft import Item, LayerDraft, NotADirectory
+from backends.core.build.layerdraft import Item, LayerDraft
+from backends.core.build.tree import NotADirectory
 from sandbox.images.layer import Entry, LayerIndex
 from sandbox.images.tree import LowerTree, lower_from_entries
 
