@@ -140,9 +140,10 @@ class Engine(Protocol):
         """Asks the registry. NotFound, Unauthorized, Unavailable."""
         ...
 
-    async def import_image(
-        self, body: AsyncIterator[bytes], repo: str, tag: str, message: str, changes: list[str], platform: str
-    ) -> AsyncIterator[t.Progress]: ...
+    async def import_image(self, body: AsyncIterator[bytes], request: t.ImportImage) -> AsyncIterator[t.Progress]:
+        """Downloads what it is to have from a URL; if there is nothing, raises that before the first line."""
+        ...
+
     async def load_images(
         self, body: AsyncIterator[bytes], quiet: bool, platform: str = ""
     ) -> AsyncIterator[t.Progress]: ...

@@ -387,6 +387,17 @@ class BuildImage(Wire, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
 
 
+class ImportImage(Wire, frozen=True, kw_only=True):
+    """Docker's POST /images/create?fromSrc. ``source`` "-" = the body is the root file system's tar, else its URL."""
+
+    source: str = "-"
+    repo: str = ""
+    tag: str = ""
+    message: str = ""
+    changes: list[str] = []
+    platform: str = ""
+
+
 class KeepCache(Wire, frozen=True, kw_only=True):
     """How much of the build cache a prune leaves, in bytes, 0 = unset: at least, at most, and how much free disk."""
 

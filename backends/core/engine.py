@@ -346,10 +346,8 @@ class CoreEngine:
     async def inspect_distribution(self, name: str, auth: t.Json) -> t.DistributionInspect:
         return await self._distribution.inspect(name, auth)
 
-    async def import_image(
-        self, body: AsyncIterator[bytes], repo: str, tag: str, message: str, changes: list[str], platform: str
-    ) -> AsyncIterator[t.Progress]:
-        return await self._transfer.import_(body, repo, tag, message, changes, platform)
+    async def import_image(self, body: AsyncIterator[bytes], request: t.ImportImage) -> AsyncIterator[t.Progress]:
+        return await self._transfer.import_(body, request)
 
     async def load_images(
         self, body: AsyncIterator[bytes], quiet: bool, platform: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,15 @@ from backends.api.errors import InvalidArgument, NotFound
 from backends.core.build.changes import change_config
 from backends.core.build.images import BLANK
 from backends.core.context import Context
+from backends.core.downloads import PIECE, open_url
 from backends.core.images import announce, check_image_platform, image_failures, read_platform
 from backends.core.validate import check_platform
 from sandbox.images.errors import ImageNotFound
+from sandbox.images.progress import Progress
 from sandbox.images.reference import Reference, parse
 
 if TYPE_CHECKING:
-    from sandbox.images.archive import Loaded
+    from sandbox.images.archive import Imported, Loaded
     from sandbox.images.credentials import Credentials
     from sandbox.images.pull import PullEvent
     from sandbox.images.transport import RegistryConfig
@@ -142,32 +145,63 @@ class Transfer:
         for image in images:
             announce(self._context, "save", image, image)
 
-    async def import_(
-        self, body: AsyncIterator[bytes], repo: str, tag: str, message: str, changes: list[str], platform: str
-    ) -> AsyncIterator[t.Progress]:
-        """Docker's POST /images/create?fromSrc=-."""
-        from sandbox.images.archive import Imported, import_
+    async def import_(self, body: AsyncIterator[bytes], request: t.ImportImage) -> AsyncIterator[t.Progress]:
+        """Docker's POST /images/create?fromSrc."""
+        from sandbox.images.archive import Imported
         from sandbox.images.platforms import Platform
 
+        source = request.source if request.source == "-" or "://" in request.source else f"http://{request.source}"
         with image_failures():
-            reference = _reference(repo, tag) if repo else None
-            wanted = Platform.parse(platform) if platform else None
+            wanted = Platform.parse(request.platform) if request.platform else None
             if wanted is not None and wanted.os != "linux":
                 raise InvalidArgument("operating system is not supported")
             how = Imported(
-                reference=reference,
-                config=change_config(BLANK, changes),
-                message=message or "Imported from -",
+                reference=_reference(request.repo, request.tag) if request.repo else None,
+                config=change_config(BLANK, request.changes),
+                message=request.message or f"Imported from {source}",
                 platform=wanted,
             )
-            image = await import_(self._context.images, body, how)
-        if reference:
-            announce(self._context, "tag", image.id, reference.tagged().familiar)
-        announce(self._context, "import", image.id, image.id)
-        return self._imported(image.id)
+        if source == "-":
+            return _lines(await self._import(body, how))
+        lines = self._import_from(source, how)
+        return _lines(await anext(lines), lines)
 
-    async def _imported(self, image_id: str) -> AsyncIterator[t.Progress]:
-        yield t.Progress(status=image_id)
+    async def _import(self, body: AsyncIterator[bytes], how: Imported) -> t.Progress:
+        from sandbox.images.archive import import_
+
+        with image_failures():
+            image = await import_(self._context.images, body, how)
+        if how.reference:
+            announce(self._context, "tag", image.id, how.reference.tagged().familiar)
+        announce(self._context, "import", image.id, image.id)
+        return t.Progress(status=image.id)
+
+    async def _import_from(self, url: str, how: Imported) -> AsyncIterator[t.Progress]:
+        progress: Progress[t.Progress] = Progress()
+        async with open_url(url) as answer:
+            total = answer.content_length or 0
+
+            async def pieces() -> AsyncIterator[bytes]:
+                here = 0
+                async for piece in answer.content.iter_chunked(PIECE):
+                    here += len(piece)
+                    progress.hint(_bar("Importing", here, total) if total else t.Progress(status="Importing"))
+                    yield piece
+
+            async def work() -> None:
+                await progress.tell(t.Progress(status=f"Downloading from {url}"))
+                await progress.tell(await self._import(pieces(), how))
+
+            async with aclosing(progress.of(work())) as lines:
+                async for line in lines:
+                    yield line
+
+
+async def _lines(first: t.Progress, rest: AsyncIterator[t.Progress] | None = None) -> AsyncIterator[t.Progress]:
+    yield first
+    if rest is not None:
+        async for line in rest:
+            yield line
 
 
 def _reference(name: str, tag: str) -> Reference:
@@ -181,12 +215,12 @@ def _progress(event: PullEvent) -> t.Progress:
     layer = event.layer or msgspec.UNSET
     if not event.total:
         return t.Progress(status=event.status, id=layer, progressDetail={} if event.kind == "layer" else msgspec.UNSET)
-    return t.Progress(
-        status=event.status,
-        id=layer,
-        progress=progress_bar(event.current, event.total),
-        progressDetail={"current": event.current, "total": event.total},
-    )
+    return _bar(event.status, event.current, event.total, layer)
+
+
+def _bar(status: str, current: int, total: int, layer: str | msgspec.UnsetType = msgspec.UNSET) -> t.Progress:
+    detail = {"current": current, "total": total}
+    return t.Progress(status=status, id=layer, progress=progress_bar(current, total), progressDetail=detail)
 
 
 def progress_bar(current: int, total: int) -> str:

@@ -72,11 +72,16 @@ class Images:
         found = await self.daemon.json("GET", path, headers=auth_header("X-Registry-Auth", auth))
         return self.daemon.fit(t.DistributionInspect, found)
 
-    async def import_image(
-        self, body: AsyncIterator[bytes], repo: str, tag: str, message: str, changes: list[str], platform: str
-    ) -> AsyncIterator[t.Progress]:
-        query = {"fromSrc": "-", "repo": repo, "tag": tag, "message": message, "platform": platform or None}
-        return await self._progress("/images/create", query | {"changes": changes}, upload=body)
+    async def import_image(self, body: AsyncIterator[bytes], request: t.ImportImage) -> AsyncIterator[t.Progress]:
+        query = {
+            "fromSrc": request.source,
+            "repo": request.repo,
+            "tag": request.tag,
+            "message": request.message,
+            "changes": request.changes,
+            "platform": request.platform or None,
+        }
+        return await self._progress("/images/create", query, upload=body if request.source == "-" else None)
 
     async def load_images(
         self, body: AsyncIterator[bytes], quiet: bool, platform: str = ""

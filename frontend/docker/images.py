@@ -33,17 +33,20 @@ class Images(Area):
         reply(resp, [render_summary(image, req.version) for image in summaries])
 
     async def on_post_create(self, req: Request, resp: Response) -> None:
-        """Pull (``fromImage``), or import a root file system (``fromSrc=-``); a stream of progress."""
+        """Pull (``fromImage``), or import a root file system (``fromSrc``, "-" or a URL); a stream of progress."""
         platform = req.text("platform", (1, 32))
         if name := req.text("fromImage"):
             start = _refused_as_failure(self.engine.pull_image(name, req.text("tag"), platform, _auth(req)))
-        elif req.text("fromSrc") == "-":
-            changes = req.texts("changes")
-            start = self.engine.import_image(
-                req.upload(), req.text("repo"), req.text("tag"), req.text("message"), changes, platform
-            )
         else:
-            raise Unsupported("import from a URL is not supported: download it and import it from standard input")
+            request = t.ImportImage(
+                source=req.text("fromSrc"),
+                repo=req.text("repo"),
+                tag=req.text("tag"),
+                message=req.text("message"),
+                changes=req.texts("changes"),
+                platform=platform,
+            )
+            start = self.engine.import_image(req.upload(), request)
         _stream(resp, await Progress.begin(start))
 
     async def on_post_load(self, req: Request, resp: Response) -> None:

@@ -221,8 +221,6 @@ REFUSALS: list[tuple[str, str, tuple[Any, ...]]] = [
     ("frontend.docker.build", f"outputs need BuildKit. {BUILDKIT}", ("POST", "/build?outputs=x", b"", TAR)),
     ("frontend.docker.images", "an image here is of one platform: remove it without naming platforms",
      ("DELETE", "/images/sockerless/base?platforms=%7B%22os%22%3A%22linux%22%7D")),
-    ("frontend.docker.images", "import from a URL is not supported: download it and import it from standard input",
-     ("POST", "/images/create?fromSrc=http://127.0.0.1:1/x.tar")),
     ("frontend.docker.images", "attestations are not kept: only the image of one platform is pulled",
      ("GET", "/images/sockerless/base/attestations")),
     ("frontend.docker.lifecycle", CHECKPOINTS, ("POST", "/containers/nosuch/start?checkpoint=x", b"")),

@@ -12,18 +12,19 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from backends.api.errors import EngineError, InvalidArgument, Unsupported
+from backends.api.errors import InvalidArgument, Unsupported
 from backends.core.build.parts import Job
 from backends.core.build.sources import Inline
 from backends.core.clock import SECOND
+from backends.core.downloads import PIECE, open_url
 from backends.core.images import image_failures
 from sandbox.images.layer import LayerIndex
-from sandbox.images.proxy import through_proxy, variables
+from sandbox.images.proxy import variables
 from sandbox.images.reference import check_digest
 from sandbox.images.threads import in_thread
 from sandbox.images.tree import LowerTree, merge
 
-DEADLINE, QUIET_DEADLINE = 600.0, 60.0
+DEADLINE = 600.0
 LARGEST = 4 << 30
 _LARGEST_FILE = 256 << 20
 _GIT_PREFIXES = ("git://", "git@", "github.com/")
@@ -42,24 +43,15 @@ def is_git(text: str) -> bool:
 
 async def fetch(url: str, path: Path, limit: int = LARGEST) -> int:
     """Download to a file; its Last-Modified in nanoseconds, 0 without one. EngineError says what went wrong."""
-    import aiohttp
-
-    deadline = aiohttp.ClientTimeout(total=DEADLINE, sock_connect=QUIET_DEADLINE, sock_read=QUIET_DEADLINE)
-    try:
-        session = aiohttp.ClientSession(timeout=deadline, middlewares=(through_proxy,))
-        async with session, session.get(url) as answer:
-            if answer.status >= 400:
-                raise InvalidArgument(f"failed to GET {url} with status {answer.status} {answer.reason}: ")
-            size = 0
-            with path.open("wb") as file:
-                async for piece in answer.content.iter_chunked(1 << 17):
-                    size += len(piece)
-                    if size > limit:
-                        raise InvalidArgument(f"{url} is larger than {limit} bytes")
-                    file.write(piece)
-            return _modified(answer.headers.get("Last-Modified", ""))
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise EngineError(f"error downloading {url}: {error or type(error).__name__}") from None
+    async with open_url(url, DEADLINE) as answer:
+        size = 0
+        with path.open("wb") as file:
+            async for piece in answer.content.iter_chunked(PIECE):
+                size += len(piece)
+                if size > limit:
+                    raise InvalidArgument(f"{url} is larger than {limit} bytes")
+                file.write(piece)
+        return _modified(answer.headers.get("Last-Modified", ""))
 
 
 def _modified(text: str) -> int:

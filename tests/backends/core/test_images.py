@@ -130,7 +130,7 @@ async def test_a_child_that_only_its_container_needs_holds_no_parent(core: CoreE
 
 
 async def test_prune_keeps_what_is_used_or_named(core: CoreEngine, shop: Shop) -> None:
-    stream = await core.import_image(chunks(rootfs() + b"\0" * 512), "", "", "", ["CMD true"], "")
+    stream = await core.import_image(chunks(rootfs() + b"\0" * 512), t.ImportImage(changes=["CMD true"]))
     (unnamed,) = [line.status async for line in stream]
     assert (await core.inspect_image(str(unnamed))).config["Cmd"] == ["/bin/sh", "-c", "true"]
     removed, _ = await core.prune_images({})
@@ -270,9 +270,3 @@ async def test_an_image_of_another_platform_is_taken_with_a_warning(core: CoreEn
     ]
     chosen = t.CreateContainer(platform="linux/s390x", config={"Image": f"{name}:1", "Cmd": ["true"]})
     assert (await core.create_container(chosen)).warnings == []
-
-
-async def test_a_root_file_system_for_windows_is_not_imported(core: CoreEngine) -> None:
-    with pytest.raises(InvalidArgument, match=r"^operating system is not supported$"):
-        await core.import_image(chunks(rootfs()), "x", "1", "", [], "windows/amd64")
-    assert await names(core) == [["busybox:latest"]]

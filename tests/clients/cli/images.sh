@@ -25,6 +25,12 @@ docker image inspect -f '{{json .Config.Cmd}}' test/imported:1
 docker create --name holds test/imported:1 && docker cp holds:/file - | tar -xOf -
 docker rmi test/imported:1
 docker rmi -f test/imported:1; docker rm holds
+# A web server for one request; no line here may name its port.
+tar -C root -cf root.tar . && mkfifo port && echo "from http.server import *; import sys; s = HTTPServer(('127.0.0.1', 0), SimpleHTTPRequestHandler); s.timeout = 20; print(s.server_port, flush=True); sys.stdout.close(); s.handle_request()" > once.py
+python3 once.py > port 2> /dev/null & read p < port; docker import -m far http://127.0.0.1:$p/root.tar test/far:1 | sed "s/:$p//; s/sha256:.*/an id/"; wait
+docker history --format '{{.Comment}}' test/far:1; docker rmi test/far:1 | head -n 1
+python3 once.py > port 2> /dev/null & read p < port; docker import http://127.0.0.1:$p/nosuch.tar test/far:1 2>&1 | sed "s/:$p//"; wait
+docker import http://127.0.0.1:1/root.tar test/far:1
 docker images --filter dangling=true -q | wc -l
 docker image prune -f | tail -n 1 | sed 's/:.*//'
 docker images --filter nonsense=1
