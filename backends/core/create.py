@@ -131,7 +131,7 @@ class Creator:
         container.save()  # what a worker that dies from here on has made of it is undone by the next
         for mount in record.mounts:
             if mount.kind == "volume":
-                self._volumes.ensure(mount.volume, mount.labels, anonymous=mount.anonymous)
+                self._volumes.ensure(mount)
             sources.provide(mount)
         container.directory.mkdir(parents=True)
         await self._context.drivers.lifecycle.prepare(container_spec(container, self._volumes))

@@ -172,12 +172,11 @@ def _volume(mount: MountRecord, request: MountRequest, prefix: str) -> None:
     options = request.volume_options or {}
     driver = options.get("DriverConfig") or {}
     check_driver(driver.get("Name") or "", request.source or new_id())
-    if driver.get("Options"):
-        raise Unsupported(f"{prefix}options of the local volume driver are not supported: {sorted(driver['Options'])}")
     mount.labels = options.get("Labels") or None
     if request.source:
         mount.volume = check_volume_name(request.source)
     mount.anonymous = not request.source
+    mount.options = driver.get("Options") or None
     mount.copy_up = not options.get("NoCopy", False)
     mount.mode = "z"
     mount.subpath = _subpath(options.get("Subpath") or "", prefix)

@@ -60,6 +60,7 @@ class MountRecord(msgspec.Struct, omit_defaults=True):
     listed: bool = True
     subpath: str = ""
     labels: dict[str, str] | None = None  # of the volume, if it is made for this mount
+    options: dict[str, str] | None = None  # the same
 
 
 class PublishedPort(msgspec.Struct, omit_defaults=True):

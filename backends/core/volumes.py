@@ -17,7 +17,7 @@ from backends.core.context import Context
 from backends.core.filters import boolean, check_keys, labels_match, name_matches
 from backends.core.mounts import check_driver, check_volume_name
 from backends.core.names import new_id
-from backends.core.records import VolumeRecord
+from backends.core.records import MountRecord, VolumeRecord
 from backends.core.trees import remove_tree
 
 ANONYMOUS = "com.docker.volume.anonymous"
@@ -66,21 +66,22 @@ class Volumes:
         if (found := self._by_name.get(name)) is not None:
             return self._render(found)
         options = request.get("DriverOpts") or None
-        if options:
-            bound.check_options(name, options)
         labels = request.get("Labels")
         if anonymous:
             labels = {**(labels or {}), ANONYMOUS: ""}
         return self._render(self._add(name, labels, anonymous, options))
 
-    def ensure(self, name: str, labels: dict[str, str] | None, *, anonymous: bool) -> None:
-        """Make the volume if there is none of that name; an ``anonymous`` one goes with its container."""
-        if name not in self._by_name:
-            self._add(name, {ANONYMOUS: ""} if anonymous else labels, anonymous)
+    def ensure(self, mount: MountRecord) -> None:
+        """Make the volume of a mount if there is none of that name; an anonymous one goes with its container."""
+        if mount.volume not in self._by_name:
+            labels = {ANONYMOUS: ""} if mount.anonymous else mount.labels
+            self._add(mount.volume, labels, mount.anonymous, mount.options)
 
     def _add(
-        self, name: str, labels: dict[str, str] | None, anonymous: bool, options: dict[str, str] | None = None
+        self, name: str, labels: dict[str, str] | None, anonymous: bool, options: dict[str, str] | None
     ) -> VolumeRecord:
+        if options:
+            bound.check_options(name, options)
         self._context.store.require_room()
         record = VolumeRecord(name, self._context.clock(), labels, options, anonymous)
         self._context.store.put("volume", name, record)

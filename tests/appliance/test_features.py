@@ -206,13 +206,6 @@ def built(step: str) -> tuple[str, str, bytes, str]:
     return "POST", "/build", context(f"FROM sockerless/base\n{step}\n"), TAR
 
 
-DRIVEN = {"Name": "v", "Options": {"type": "nfs"}}
-MOUNT = {
-    "Type": "volume",
-    "Source": "vv",
-    "Target": "/v",
-    "VolumeOptions": {"DriverConfig": DRIVEN | {"Name": "local"}},
-}
 #: where, the message, and a request that gets it; in the stream of a build the status is 200
 REFUSALS: list[tuple[str, str, tuple[Any, ...]]] = [
     ("frontend.docker.build", BUILDKIT, ("POST", "/build?version=2", b"", TAR)),
@@ -238,9 +231,6 @@ REFUSALS: list[tuple[str, str, tuple[Any, ...]]] = [
      "the log tag {{.DaemonName}} is not supported: known are {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, "
      "{{.ImageID}}, {{.ImageFullID}}",
      ("POST", "/containers/create", container(LogConfig={"Config": {"tag": "{{.DaemonName}}"}}))),
-    ("backends.core.mounts",
-     'invalid mount config for type "volume": options of the local volume driver are not supported: [\'type\']',
-     ("POST", "/containers/create", container(Mounts=[MOUNT]))),
     ("backends.core.mounts", 'invalid mount config for type "image": this mount type is not supported here',
      ("POST", "/containers/create", container(Mounts=[{"Type": "image", "Source": "x", "Target": "/x"}]))),
     ("backends.core.networks", "networks without IPv4 are not supported",

@@ -20,6 +20,13 @@ docker run --rm --mount type=volume,source=one,target=/v,readonly sockerless/bas
 docker run --rm --mount type=tmpfs,target=/t,tmpfs-size=1m sockerless/base sh -c 'head -c 2000000 /dev/zero > /t/f'
 docker run --rm -v filled:/etc sockerless/base sh -c 'test -s /etc/passwd && echo copied from the image'
 docker run --rm -v filled:/other sockerless/base sh -c 'test -s /other/passwd && echo it is in the volume'
+mkdir kept && echo kept > kept/f && docker run --rm --mount "type=volume,source=bound,target=/v,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=$PWD/kept" sockerless/base cat /v/f
+docker volume inspect -f '{{json .Options}}' bound | sed "s,$PWD,,"
+docker run --rm --mount type=volume,source=bound,target=/v,volume-opt=type=tmpfs,volume-opt=device=x sockerless/base cat /v/f
+docker run --rm --mount type=volume,source=half,target=/v,volume-opt=type=none sockerless/base true
+docker run --rm --mount type=volume,source=half,target=/v,volume-opt=colour=red sockerless/base true
+docker volume ls -q | grep half
+docker volume rm bound half; cat kept/f
 docker run --rm -v rel/path:/x sockerless/base true
 docker run --rm -v one:relative sockerless/base true
 docker run --rm -v one:/v:bogus sockerless/base true
