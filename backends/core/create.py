@@ -128,6 +128,7 @@ class Creator:
             if mount.kind == "volume":
                 mount.volume = mount.volume or names.new_id()
                 mount.source = str(self._volumes.data(mount.volume))
+        self._volumes.check(record.mounts)
         container.save()  # what a worker that dies from here on has made of it is undone by the next
         for mount in record.mounts:
             if mount.kind == "volume":
@@ -144,10 +145,13 @@ class Creator:
         """Fill its empty volumes with what the image holds at their place, as Docker does on first use."""
         files = self._context.drivers.files
         for mount in container.record.mounts:
-            if mount.kind == "volume" and mount.copy_up and not mount.subpath:
-                directory = self._volumes.content(mount.volume)
-                if not any(directory.iterdir()):
-                    await files.copy_up(container.id, mount.destination, directory)
+            if mount.kind != "volume" or not mount.copy_up or mount.subpath:
+                continue
+            if self._volumes.memory(mount.volume) is not None:
+                continue  # what it would be filled with goes before the start
+            directory = self._volumes.content(mount.volume)
+            if not any(directory.iterdir()):
+                await files.copy_up(container.id, mount.destination, directory)
 
     async def _undo(self, container: Container) -> None:
         record = container.record

@@ -69,7 +69,8 @@ class MountSpec:
     """A mount. ``kind`` bind (``source`` is a host path, directory or file), volume (a host directory) or tmpfs.
 
     ``source`` "" of a bind or volume: it is not there. No container starts with such a mount; one that does not run
-    has no files below its ``destination``, and all its others.
+    has no files below its ``destination``, and all its others. Containers that run at the same time have one tmpfs
+    where they name the same ``shared``; it goes with the last of them.
     """
 
     kind: str
@@ -78,6 +79,8 @@ class MountSpec:
     read_only: bool = False
     size: int = 0  # tmpfs: bytes, 0 = unlimited
     mode: int | None = None  # tmpfs: permission bits of its root
+    owner: tuple[int, int] = (0, 0)  # tmpfs: uid and gid of its root
+    shared: str = ""
 
 
 class Ulimit(NamedTuple):

@@ -5,7 +5,6 @@ Pure: nothing is created here. A record of kind volume with no ``volume`` name i
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from backends.core.hostconfig import HostConfig, MountRequest
 from backends.core.names import new_id
 from backends.core.records import MountRecord
 from backends.core.sources import missing
+from backends.core.tmpfs import Tmpfs
 from backends.core.validate import bad_volume
 
 _PROPAGATION = {"shared", "rshared", "slave", "rslave", "private", "rprivate"}
@@ -210,44 +210,17 @@ def parse_tmpfs(path: str, options: str) -> MountRecord:
     """Read one of HostConfig.Tmpfs, e.g. {"/run": "rw,noexec,size=64m,mode=1777"}."""
     if not path.startswith("/") or "\0" in path:
         raise InvalidArgument(f"invalid mount path: '{path}' mount path must be absolute")
-    mount = MountRecord(kind="tmpfs", destination=posixpath.normpath(path), listed=False)
-    if mount.destination == "/":
+    destination = posixpath.normpath(path)
+    if destination == "/":
         raise InvalidArgument("invalid specification: destination can't be '/'")
-    for option in filter(None, options.split(",")):
-        key, _, value = option.partition("=")
-        if key == "ro":
-            mount.read_only = True
-        elif key == "size":
-            mount.size = _size(value)
-        elif key == "mode":
-            mount.permissions = _octal(value)
-        elif option not in _FLAGS and not ("=" in option and key in _VALUED):
-            quoted = " ".join(f'"{part}"' for part in option.split("=", 1))
-            raise InvalidArgument(f"invalid tmpfs option [{quoted}]")
-    return mount
-
-
-_FLAGS = {
-    "defaults", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "remount",
-    "mand", "nomand", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime",
-    "nostrictatime", "bind", "rbind", "unbindable", "runbindable", "private", "rprivate", "shared", "rshared",
-    "slave", "rslave",
-}  # fmt: skip
-_VALUED = ("uid", "gid", "nr_inodes", "nr_blocks", "mpol")
-"""Options of a tmpfs that Docker knows, beside those with a meaning here."""
-
-
-def _size(text: str) -> int:
-    if re.fullmatch(r"[0-9]{1,3}%", text):
-        return int(text[:-1]) * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 100
-    match = re.fullmatch(r"([0-9]{1,19})([kmgKMG]?)[bB]?", text)
-    size = int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2].lower()] if match else -1
-    if not 0 <= size < 1 << 63:
-        raise InvalidArgument(f"invalid size in tmpfs option: {text}")
-    return size
-
-
-def _octal(text: str) -> int:
-    if not re.fullmatch(r"0*[0-7]{1,4}", text):
-        raise InvalidArgument(f"invalid mode in tmpfs option: {text}")
-    return int(text[-4:], 8)
+    found = Tmpfs.parse(options)
+    return MountRecord(
+        kind="tmpfs",
+        destination=destination,
+        read_only=found.read_only,
+        size=found.size,
+        permissions=found.mode,
+        uid=found.uid,
+        gid=found.gid,
+        listed=False,
+    )

@@ -7,6 +7,7 @@ from backends.core.container import Container
 from backends.core.drivers import ContainerSpec, Limits, MountSpec
 from backends.core.hostconfig import SHM_SIZE, HostConfig
 from backends.core.records import MountRecord
+from backends.core.tmpfs import Tmpfs
 from backends.core.validate import ulimit
 from backends.core.volumes import Volumes, subpath
 
@@ -40,22 +41,32 @@ def container_spec(container: Container, volumes: Volumes, *, whole: bool = True
 
 def mount_spec(mount: MountRecord, volumes: Volumes, *, whole: bool) -> MountSpec:
     """Return one mount; a volume's directory and a subpath must exist by now if it is to be ``whole``."""
+    if mount.kind == "tmpfs":
+        return _tmpfs(mount, Tmpfs(mount.size, mount.permissions, mount.uid, mount.gid))
     source = mount.source
     if mount.kind == "volume":
         try:
+            if (memory := volumes.memory(mount.volume)) is not None:
+                return _tmpfs(mount, memory)
             directory = volumes.content(mount.volume)
             source = str(subpath(directory, mount.subpath) if mount.subpath else directory)
         except EngineError:
             if whole:
                 raise
             source = ""
+    return MountSpec(kind=mount.kind, destination=mount.destination, source=source, read_only=mount.read_only)
+
+
+def _tmpfs(mount: MountRecord, how: Tmpfs) -> MountSpec:
+    """A tmpfs of the container's own, or one that is a volume: it is shared by that name."""
     return MountSpec(
-        kind=mount.kind,
+        kind="tmpfs",
         destination=mount.destination,
-        source=source,
         read_only=mount.read_only,
-        size=mount.size,
-        mode=mount.permissions,
+        size=how.size,
+        mode=how.mode,
+        owner=(how.uid, how.gid),
+        shared=mount.volume,
     )
 
 

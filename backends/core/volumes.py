@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from backends.api import types as t
-from backends.api.errors import Conflict, EngineError, InvalidArgument, NotFound
-from backends.core import bound
+from backends.api.errors import Conflict, EngineError, InvalidArgument, NotFound, Unsupported
+from backends.core import localvolume
 from backends.core.clock import rfc3339_seconds
 from backends.core.context import Context
 from backends.core.filters import boolean, check_keys, labels_match, name_matches
 from backends.core.mounts import check_driver, check_volume_name
 from backends.core.names import new_id
 from backends.core.records import MountRecord, VolumeRecord
+from backends.core.tmpfs import Tmpfs
 from backends.core.trees import remove_tree
 
 ANONYMOUS = "com.docker.volume.anonymous"
@@ -50,7 +51,12 @@ class Volumes:
     def content(self, name: str) -> Path:
         """The host directory that a container sees: the volume's own, or the one that its options name."""
         options = self._find(name).options
-        return bound.directory(self.data(name), options) if options else self.data(name)
+        return localvolume.directory(self.data(name), options) if options else self.data(name)
+
+    def memory(self, name: str) -> Tmpfs | None:
+        """The tmpfs that a container sees instead, if the volume's options say so; NotFound."""
+        options = self._find(name).options
+        return localvolume.memory(options) if options else None
 
     def has(self, name: str) -> bool:
         """Whether the volume exists."""
@@ -71,6 +77,24 @@ class Volumes:
             labels = {**(labels or {}), ANONYMOUS: ""}
         return self._render(self._add(name, labels, anonymous, options))
 
+    def check(self, mounts: Iterable[MountRecord]) -> None:
+        """Refuse, before anything is made, volumes that cannot be made or mounted so. Unsupported, InvalidArgument."""
+        by_volume: dict[str, list[MountRecord]] = {}
+        for mount in mounts:
+            if mount.kind == "volume":
+                by_volume.setdefault(mount.volume, []).append(mount)
+        for name, same in by_volume.items():
+            known = self._by_name.get(name)
+            options = known.options if known is not None else same[0].options
+            if not options:
+                continue
+            localvolume.check_options(name, options)
+            whole = len(same) == 1 and not (same[0].subpath or same[0].read_only)
+            if localvolume.memory(options) is not None and not whole:
+                raise Unsupported(
+                    f"volume {name} is in memory: mounting it read-only, in part or twice is not supported"
+                )
+
     def ensure(self, mount: MountRecord) -> None:
         """Make the volume of a mount if there is none of that name; an anonymous one goes with its container."""
         if mount.volume not in self._by_name:
@@ -81,7 +105,7 @@ class Volumes:
         self, name: str, labels: dict[str, str] | None, anonymous: bool, options: dict[str, str] | None
     ) -> VolumeRecord:
         if options:
-            bound.check_options(name, options)
+            localvolume.check_options(name, options)
         self._context.store.require_room()
         record = VolumeRecord(name, self._context.clock(), labels, options, anonymous)
         self._context.store.put("volume", name, record)

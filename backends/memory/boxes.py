@@ -131,7 +131,16 @@ class Boxes:
             stack=box.stack,
             domainname=spec.domainname,
             mounts=tuple(
-                Mount(mount.kind, mount.destination, mount.source, mount.read_only, mount.size, mount.mode)
+                Mount(
+                    mount.kind,
+                    mount.destination,
+                    mount.source,
+                    mount.read_only,
+                    mount.size,
+                    mount.mode,
+                    mount.owner,
+                    mount.shared,
+                )
                 for mount in spec.mounts
             ),
             limits=sandbox_limits(spec),

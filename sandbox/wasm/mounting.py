@@ -10,6 +10,7 @@ from sandbox.wasm.kernel.devfs import make_dev, make_pts
 from sandbox.wasm.kernel.kernel import Kernel
 from sandbox.wasm.kernel.procfs import make_procfs
 from sandbox.wasm.kernel.sysfs import make_sysfs
+from sandbox.wasm.shared import SharedMemory, Tenancy
 from sandbox.wasm.specs import Content, Mount, SandboxSpec
 from sandbox.wasm.vfs.dynamic import DynamicFile
 from sandbox.wasm.vfs.host import HostMount
@@ -22,14 +23,15 @@ from sandbox.wasm.vfs.tree import FileTree
 class Mounts:
     """Builds a container's tree anew for each start; the root file system stays, tmpfs are emptied, as in Docker."""
 
-    def __init__(self, overlay: Overlay, spec: SandboxSpec) -> None:
+    def __init__(self, overlay: Overlay, spec: SandboxSpec, shared: SharedMemory) -> None:
         self._overlay = overlay
         self.spec = spec
+        self._shared = shared
         self._systems: list[FileSystem] = []
 
-    def tree(self) -> FileTree:
+    def tree(self, tenancy: Tenancy) -> FileTree:
         """A tree with the spec's mounts. What the last one had mounted is given back. OSError; then that stays."""
-        tree, systems = self._build(self.spec.mounts, whole=True)
+        tree, systems = self._build(self.spec.mounts, tenancy, whole=True)
         self.close()
         self._systems = systems
         return tree
@@ -37,19 +39,24 @@ class Mounts:
     @contextmanager
     def view(self) -> Iterator[FileTree]:
         """A tree for a while with what the host mounts as it is now; where that is not there nothing is found."""
-        tree, systems = self._build([mount for mount in self.spec.mounts if mount.kind != "tmpfs"], whole=False)
+        mounts = [mount for mount in self.spec.mounts if mount.kind != "tmpfs" or mount.shared]
+        tenancy = Tenancy()
         try:
-            yield tree
+            tree, systems = self._build(mounts, tenancy, whole=False)
+            try:
+                yield tree
+            finally:
+                _close(systems)
         finally:
-            _close(systems)
+            tenancy.over = True
 
-    def _build(self, mounts: Iterable[Mount], whole: bool) -> tuple[FileTree, list[FileSystem]]:
+    def _build(self, mounts: Iterable[Mount], tenancy: Tenancy, whole: bool) -> tuple[FileTree, list[FileSystem]]:
         tree, systems = FileTree(self._overlay.root), list[FileSystem]()
         self._overlay.read_only = False
         try:
             for mount in mounts:
                 try:
-                    self._mount(tree, mount, systems)
+                    self._mount(tree, mount, tenancy, systems)
                 except OSError:
                     if whole:
                         raise
@@ -61,10 +68,12 @@ class Mounts:
             self._overlay.read_only = self.spec.read_only
         return tree, systems
 
-    def _mount(self, tree: FileTree, mount: Mount, systems: list[FileSystem]) -> None:
+    def _mount(self, tree: FileTree, mount: Mount, tenancy: Tenancy, systems: list[FileSystem]) -> None:
         system: Tmpfs | HostMount
-        if mount.kind == "tmpfs":
-            system = Tmpfs(mount.size or self._memory, 0o1777 if mount.mode is None else mount.mode)
+        if mount.shared:
+            system = self._shared.mount(mount.shared, tenancy, lambda: self._tmpfs(mount))
+        elif mount.kind == "tmpfs":
+            system = self._tmpfs(mount)
         elif mount.source:
             system = HostMount(mount.source, read_only=mount.read_only)
         else:
@@ -72,6 +81,9 @@ class Mounts:
         systems.append(system)
         source = "tmpfs" if mount.kind == "tmpfs" else mount.source
         tree.mount(mount.destination, system.root, mount.read_only, source)
+
+    def _tmpfs(self, mount: Mount) -> Tmpfs:
+        return Tmpfs(mount.size or self._memory, 0o1777 if mount.mode is None else mount.mode, mount.owner)
 
     @property
     def _memory(self) -> int | None:
@@ -101,6 +113,7 @@ class Mounts:
 
     def close(self) -> None:
         _close(self._systems)
+        self._shared.sweep()
 
 
 def _close(systems: list[FileSystem]) -> None:

@@ -29,6 +29,7 @@ from sandbox.wasm.mounting import Mounts
 from sandbox.wasm.net import Switch
 from sandbox.wasm.process import Process
 from sandbox.wasm.programs import Programs
+from sandbox.wasm.shared import SharedMemory, Tenancy
 from sandbox.wasm.specs import (
     ExecError,
     ExitStatus,
@@ -56,6 +57,7 @@ class Host:
         self.engine = Engine(cache)
         self.programs = Programs(self.engine, userland)
         self.switch = Switch()
+        self.memory = SharedMemory()
         self.state = state
 
     def warm(self) -> None:
@@ -74,7 +76,7 @@ class Sandbox:
         self.spec = spec
         self._lock = threading.RLock()
         self.overlay = Overlay.open(spec.state, spec.lower)
-        self._mounts = Mounts(self.overlay, spec)
+        self._mounts = Mounts(self.overlay, spec, host.memory)
         self.tree = FileTree(self.overlay.root)
         self.kernel: Kernel | None = None
 
@@ -105,17 +107,24 @@ class Sandbox:
         with self._lock:
             if self.running:
                 fail(errno.EBUSY)
-            spec = self.spec
-            shares = _shares(spec.limits)
-            self.tree = self._mounts.tree()
-            kernel = Kernel(self.tree, self._host.programs, hostname=spec.hostname, stack=spec.stack, shares=shares)
-            kernel.domainname = spec.domainname or "(none)"
-            kernel.tended = spec.init
-            self._mounts.add_system(self.tree, kernel, run.tty)
-            with suppress(OSError):  # what is wrong with it is told when it is entered
-                self.tree.makedirs(run.cwd)
-            self.kernel = kernel
-            return self._spawn(kernel, run)
+            tenancy = Tenancy()
+            try:
+                return self._start(run, tenancy)
+            finally:
+                tenancy.kernel, tenancy.over = self.kernel, not self.running
+
+    def _start(self, run: ProcessSpec, tenancy: Tenancy) -> Process:
+        spec = self.spec
+        shares = _shares(spec.limits)
+        self.tree = self._mounts.tree(tenancy)
+        kernel = Kernel(self.tree, self._host.programs, hostname=spec.hostname, stack=spec.stack, shares=shares)
+        kernel.domainname = spec.domainname or "(none)"
+        kernel.tended = spec.init
+        self._mounts.add_system(self.tree, kernel, run.tty)
+        with suppress(OSError):  # what is wrong with it is told when it is entered
+            self.tree.makedirs(run.cwd)
+        self.kernel = kernel
+        return self._spawn(kernel, run)
 
     def exec(self, run: ProcessSpec) -> Process:
         """A process beside the main one, in its process table. ExecError; ProcessLookupError when nothing runs."""

@@ -23,9 +23,10 @@ class ExecError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """`kind` bind or volume (`source`: a host directory or file) or tmpfs (`size` in bytes; `mode`).
+    """`kind` bind or volume (`source`: a host directory or file) or tmpfs (`size` in bytes; `mode` and `owner`).
 
-    A tmpfs of size 0 gets as big as the container's memory may, without a limit half of the machine's.
+    A tmpfs of size 0 gets as big as the container's memory may, without a limit half of the machine's. Containers that
+    run at the same time have one tmpfs where they name the same `shared`; it is as the first of them asked for.
     """
 
     kind: str
@@ -34,6 +35,8 @@ class Mount:
     read_only: bool = False
     size: int = 0
     mode: int | None = None
+    owner: tuple[int, int] = (0, 0)
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)

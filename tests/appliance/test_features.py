@@ -41,7 +41,7 @@ H2C = {"Connection": "Upgrade", "Upgrade": "h2c"}
 QUERY = {
     "/events": "?since=1&until=2",
     "/auth": "",
-    "/images/create": "?fromSrc=-",
+    "/images/create": "?fromSrc=http://",
     "/images/search": "?term=127.0.0.1:1/x",
     "/images/prune": f"?filters={NOTHING}",
     "/containers/prune": f"?filters={NOTHING}",
@@ -206,6 +206,12 @@ def built(step: str) -> tuple[str, str, bytes, str]:
     return "POST", "/build", context(f"FROM sockerless/base\n{step}\n"), TAR
 
 
+IN_MEMORY = {
+    "Type": "volume",
+    "Source": "mem",
+    "Target": "/m",
+    "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs"}}},
+}
 #: where, the message, and a request that gets it; in the stream of a build the status is 200
 REFUSALS: list[tuple[str, str, tuple[Any, ...]]] = [
     ("frontend.docker.build", BUILDKIT, ("POST", "/build?version=2", b"", TAR)),
@@ -239,8 +245,11 @@ REFUSALS: list[tuple[str, str, tuple[Any, ...]]] = [
      ("POST", "/networks/create", {"Name": "only", "ConfigOnly": True})),
     ("backends.core.networks", "network driver macvlan is not supported: use bridge",
      ("POST", "/networks/create", {"Name": "mac", "Driver": "macvlan"})),
-    ("backends.core.bound",
-     "create vv: options of the local volume driver are not supported: ['device', 'type']; o=bind with a device is",
+    ("backends.core.volumes", "volume mem is in memory: mounting it read-only, in part or twice is not supported",
+     ("POST", "/containers/create", container(Mounts=[IN_MEMORY | {"ReadOnly": True}]))),
+    ("backends.core.localvolume",
+     "create vv: options of the local volume driver are not supported: ['device', 'type']; o=bind with a device is, "
+     "and type=tmpfs",
      ("POST", "/volumes/create", {"Name": "vv", "DriverOpts": {"type": "nfs", "device": ":/x"}})),
 ]  # fmt: skip
 #: what no request to this appliance meets: shown below

@@ -12,6 +12,7 @@ class AbsentMount(FileSystem):
     """`path` is what should be mounted. Every look at it is ENOENT, so that nothing is read or written below it."""
 
     kind = "bind"
+    from_host = True
 
     def __init__(self, path: str) -> None:
         super().__init__()

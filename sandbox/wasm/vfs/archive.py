@@ -1,7 +1,7 @@
 """What `docker cp` and `docker export` need of a container's files, running or not.
 
 As with Docker, what is seen is the root file system and what is mounted from the host in it (volumes, bind mounts), not
-tmpfs, /proc and the like; `export_root` sees no mounts at all. Links are resolved inside the container.
+its own tmpfs, /proc and the like; `export_root` sees no mounts at all. Links are resolved inside the container.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ class HostMount(FileSystem):
     the worker is root)."""
 
     kind = "bind"
+    from_host = True
 
     def __init__(self, path: Path | str, read_only: bool = False, remember_owners: bool | None = None) -> None:
         super().__init__(read_only=read_only)

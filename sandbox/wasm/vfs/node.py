@@ -84,10 +84,12 @@ class StatFs:
 class FileSystem:
     """What the nodes of one mounted file system share.
 
-    `lock` guards its names and attributes; it is held for moments, never while bytes of a file move.
+    `lock` guards its names and attributes; it is held for moments, never while bytes of a file move. `from_host`: it is
+    the host's, not only the container's, so that the API sees it too.
     """
 
     kind = "none"
+    from_host = False
 
     def __init__(self, *, read_only: bool = False) -> None:
         minor = next(_minors)

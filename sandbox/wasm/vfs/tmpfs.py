@@ -29,7 +29,11 @@ class Tmpfs(InodeFileSystem):
     kind = "tmpfs"
 
     def __init__(
-        self, size: int | None = None, mode: int = 0o1777, available: Callable[[], int] = hostmemory.available
+        self,
+        size: int | None = None,
+        mode: int = 0o1777,
+        owner: tuple[int, int] = (0, 0),
+        available: Callable[[], int] = hostmemory.available,
     ) -> None:
         super().__init__()
         self.size = hostmemory.TOTAL // 2 if size is None else size
@@ -37,7 +41,7 @@ class Tmpfs(InodeFileSystem):
         self._unasked = 0
         self._available = available
         self._inos = itertools.count(1)
-        root = self.make(stat.S_IFDIR | stat.S_IMODE(mode), 0, 0)
+        root = self.make(stat.S_IFDIR | stat.S_IMODE(mode), *owner)
         assert isinstance(root, InodeDirectory)
         self.root = root
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from sandbox.wasm.vfs.absent import AbsentMount
 from sandbox.wasm.vfs.dynamic import place_root
-from sandbox.wasm.vfs.host import HostMount
 from sandbox.wasm.vfs.node import RENAME_EXCHANGE, RENAME_NOREPLACE, Directory, File, Handle, Node, Symlink, fail
 from sandbox.wasm.vfs.permissions import (
     READ,
@@ -100,9 +99,9 @@ class FileTree(Walker):
             self._roots = {root: other for root, other in self._roots.items() if other is not mount}
 
     def host_view(self) -> FileTree:
-        """The same root with only the mounts of host directories and files, as the API sees a container."""
+        """The same root with only the mounts from the host, as the API sees a container."""
         view = FileTree(self.root)
-        shown = [mount for mount in self.mounts() if isinstance(mount.root.fs, HostMount | AbsentMount)]
+        shown = [mount for mount in self.mounts() if mount.root.fs.from_host]
         view._roots |= {mount.root: mount for mount in shown}
         view._covers = {mount.covered: mount for mount in shown if mount.covered is not None}
         return view

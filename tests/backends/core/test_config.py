@@ -149,7 +149,7 @@ def test_plan_orders_parents_first_and_inherits(tmp_path: Path) -> None:
     other = [MountRecord(kind="volume", destination="/shared", volume="sv")]
     other.append(MountRecord(kind="tmpfs", destination="/t"))
     host = hostconfig.HostConfig(
-        binds=["vv:/a/b", f"{tmp_path}:/a"], volumes_from=["other:ro"], tmpfs={"/run": "size=1m,mode=755"}
+        binds=["vv:/a/b", f"{tmp_path}:/a"], volumes_from=["other:ro"], tmpfs={"/run": "size=1m,mode=755,uid=7,gid=8"}
     )
     found = mounts.plan(host, ["/a", "/image"], lambda name: {"other": other}[name])
     assert [(m.destination, m.kind, m.volume, m.read_only) for m in found] == [
@@ -157,6 +157,7 @@ def test_plan_orders_parents_first_and_inherits(tmp_path: Path) -> None:
         ("/image", "volume", "", False), ("/a/b", "volume", "vv", False),
     ]  # fmt: skip
     assert (found[2].size, found[2].permissions, found[2].listed) == (1 << 20, 0o755, False)
+    assert (found[2].uid, found[2].gid) == (7, 8)
 
 
 def test_duplicate_mount_point() -> None:

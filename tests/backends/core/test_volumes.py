@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from backends.api.errors import Conflict, EngineError
-from backends.core.drivers import ContainerSpec
+from backends.api import types as t
+from backends.api.errors import Conflict, EngineError, Unsupported
+from backends.core.drivers import ContainerSpec, MountSpec
 from backends.core.engine import CoreEngine
+from backends.core.specs import container_spec
 from sandbox.images.store import Store
 from tests.backends.core.conftest import Shop
 from tests.backends.core.local_driver import LocalDriver
@@ -27,6 +29,9 @@ async def test_create_is_idempotent(core: CoreEngine, tmp_path: Path) -> None:
     assert unnamed.labels == {"com.docker.volume.anonymous": ""}
 
 
+MEMORY = {"type": "tmpfs", "device": "tmpfs"}
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "message"),
     [
@@ -39,6 +44,9 @@ async def test_create_is_idempotent(core: CoreEngine, tmp_path: Path) -> None:
         ({"Name": "vv", "DriverOpts": {"colour": "red"}}, 400, 'create vv: invalid option: "colour"'),
         ({"Name": "vv", "DriverOpts": {"type": "none"}}, 400, 'create vv: missing required option: "device"'),
         ({"Name": "vv", "DriverOpts": {"device": "/x"}}, 400, 'create vv: missing required option: "type"'),
+        ({"Name": "vv", "DriverOpts": MEMORY | {"o": "size=much"}}, 400,
+         "create vv: invalid size in tmpfs option: much"),
+        ({"Name": "vv", "DriverOpts": MEMORY | {"o": "uid=ann"}}, 400, "create vv: invalid uid in tmpfs option: ann"),
     ],
 )  # fmt: skip
 async def test_refused(core: CoreEngine, request_: dict[str, Any], status: int, message: str) -> None:
@@ -116,6 +124,38 @@ async def test_a_volume_that_is_a_directory_of_the_host(core: CoreEngine, shop: 
     await core.remove_container(found)
     await core.remove_volume("vv", False)
     assert (tmp_path / "mine" / "one").exists()
+
+
+def mount(target: str, **more: Any) -> t.Json:
+    """A mount of a volume in memory, which it makes if need be."""
+    options = {"DriverConfig": {"Options": MEMORY | {"o": "size=1m,uid=7,gid=8,mode=700"}}, **more.pop("options", {})}
+    return {"Type": "volume", "Source": "mem", "Target": target, "VolumeOptions": options, **more}
+
+
+async def test_a_volume_in_memory_is_one_tmpfs_of_all_that_mount_it(core: CoreEngine, shop: Shop) -> None:
+    first = await shop.create("true", host={"Mounts": [mount("/seed")]})
+    second = await shop.create("true", host={"Binds": ["mem:/data"]})
+    for found, place in ((first, "/seed"), (second, "/data")):
+        (spec,) = [spec for spec in container_spec(core.registry.find(found), core.volumes).mounts if spec.shared]
+        assert spec == MountSpec("tmpfs", place, size=1 << 20, mode=0o700, owner=(7, 8), shared="mem")
+    made = await core.inspect_volume("mem")
+    assert list(Path(made.mountpoint).iterdir()) == []
+    assert made.options == MEMORY | {"o": "size=1m,uid=7,gid=8,mode=700"}
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        [mount("/a", ReadOnly=True)],
+        [mount("/a", options={"Subpath": "x"})],
+        [mount("/a"), {"Type": "volume", "Source": "mem", "Target": "/b"}],
+    ],
+)
+async def test_what_a_volume_in_memory_cannot_be(core: CoreEngine, shop: Shop, mounts: list[t.Json]) -> None:
+    message = r"^volume mem is in memory: mounting it read-only, in part or twice is not supported$"
+    with pytest.raises(Unsupported, match=message):
+        await shop.create("true", host={"Mounts": mounts})
+    assert await core.list_volumes({}) == []
 
 
 async def test_a_creation_that_fails_loses_no_named_volume(

@@ -27,6 +27,17 @@ docker run --rm --mount type=volume,source=half,target=/v,volume-opt=type=none s
 docker run --rm --mount type=volume,source=half,target=/v,volume-opt=colour=red sockerless/base true
 docker volume ls -q | grep half
 docker volume rm bound half; cat kept/f
+docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=7,mode=700 fast
+docker run -d --name holder -v fast:/f sockerless/base sleep 1000 | wc -c
+docker exec holder sh -c 'echo x > /f/x; stat -c "%u %g %a" /f; head -c 2000000 /dev/zero > /f/big; rm /f/big'
+docker run --rm -v fast:/g sockerless/base sh -c 'cat /g/x; echo y > /g/y' && docker exec holder cat /f/y
+docker restart -t 0 holder && docker exec holder ls -A /f
+docker exec holder sh -c 'echo z > /f/z' && docker run --rm --volumes-from holder sockerless/base cat /f/z
+docker cp holder:/f/z - | tar -xO
+docker stop -t 0 holder && docker run --rm -v fast:/f sockerless/base ls -A /f
+docker start holder && docker exec holder ls -A /f
+docker rm -f holder; docker volume inspect -f '{{json .Options}}' fast; docker volume rm fast
+docker run --rm --tmpfs /t:uid=7,gid=8,mode=750 sockerless/base stat -c '%u %g %a' /t
 docker run --rm -v rel/path:/x sockerless/base true
 docker run --rm -v one:relative sockerless/base true
 docker run --rm -v one:/v:bogus sockerless/base true

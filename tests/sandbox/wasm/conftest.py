@@ -39,6 +39,12 @@ def read_all(process: Process) -> tuple[bytes, bytes]:
     return streams[1], streams[2]
 
 
+def finish(process: Process) -> Ran:
+    """What a process says until its end."""
+    out, err = read_all(process)
+    return Ran(process.wait(DEADLINE), out.decode(), err.decode())
+
+
 def read_until(process: Process, text: bytes) -> bytes:
     """What a terminal shows, up to and including `text`."""
     assert process.output is not None
@@ -66,9 +72,7 @@ class Containers:
 
     def run(self, *argv: str, box: Sandbox | None = None, **how: object) -> Ran:
         """Run one command as the main process of `box` (a fresh one) to its end."""
-        process = (box or self.make()).start(spec(*argv, **how))
-        out, err = read_all(process)
-        return Ran(process.wait(DEADLINE), out.decode(), err.decode())
+        return finish((box or self.make()).start(spec(*argv, **how)))
 
     def close(self) -> None:
         for made in self._made:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.wasm.sandbox import ExecError, ExitStatus, Limits, Mount, Process
-from tests.sandbox.wasm.conftest import DEADLINE, Containers, Shell, read_all, read_until, spec
+from sandbox.wasm.vfs.archive import stat_path
+from tests.sandbox.wasm.conftest import DEADLINE, Containers, Shell, finish, read_all, read_until, spec
 
 HELLO = "echo out; echo err >&2; exit 3"
 
@@ -290,6 +291,30 @@ def test_mounts_files_and_names(containers: Containers, tmp_path: Path) -> None:
     ran = containers.run("sh", "-c", script, box=box)
     expected = "from outsideread-only\nfull\n10.0.0.1 box\nnameserver 10.0.0.2\nmine\nbox\nbox\n"
     assert (ran.stdout, (shared / "out").read_text()) == (expected, "back\n")
+
+
+def test_memory_that_containers_share(containers: Containers) -> None:
+    """It is there while one that runs has it mounted: as the first of them asked for, and empty for the next."""
+    mount = Mount("tmpfs", "/fast", size=1 << 20, mode=0o750, owner=(7, 8), shared="mem")
+    first, second = (containers.make(mounts=(mount,)) for _ in range(2))
+    holder = first.start(spec("sleep", "1000"))
+    assert finish(first.exec(spec("sh", "-c", "stat -c '%u %g %a' /fast; echo x > /fast/f"))).stdout == "7 8 750\n"
+    assert containers.run("sh", "-c", "cat /fast/f; echo y > /fast/g", box=second).stdout == "x\n"
+    assert finish(first.exec(spec("cat", "/fast/g"))).stdout == "y\n"
+    with second.files() as tree:
+        assert stat_path(tree, "/fast/g").size == 2
+    first.kill_all()
+    assert wait(holder).code == 137
+    assert containers.run("ls", "-A", "/fast", box=second).stdout == ""
+    assert containers.run("ls", "-A", "/fast", box=first).stdout == ""
+
+
+def test_memory_that_nobody_shares_any_more_is_given_back(containers: Containers) -> None:
+    box = containers.make(mounts=(Mount("tmpfs", "/fast", shared="mem"),))
+    assert containers.run("touch", "/fast/f", box=box).status.code == 0
+    assert "mem" in containers.host.memory
+    box.close()
+    assert "mem" not in containers.host.memory
 
 
 def test_what_the_kernel_mounts_is_called_as_on_linux(sh: Shell) -> None:

@@ -1,4 +1,5 @@
-"""Volumes that are a directory of the host chosen by the user: the local driver's ``type``, ``o`` and ``device``.
+"""What volumes of the local driver are made of, by its options ``type``, ``o`` and ``device``: a directory of their own
+without any, one of the host that the user chose, or memory.
 
 Source of the checks and their words: moby volume/local/local_unix.go.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from backends.api.errors import EngineError, InvalidArgument, Unsupported
+from backends.core.tmpfs import Tmpfs
 
 _KNOWN = {"device", "o", "size", "type"}
 _NEEDED = {"device": ("type",), "o": ("device", "type"), "type": ("device",)}
@@ -16,7 +18,7 @@ _HARMLESS = {"", "rw"}
 
 
 def check_options(name: str, options: dict[str, str]) -> None:
-    """Refuse what the driver refuses, and what asks for another mount than that of a host directory."""
+    """Refuse what the driver refuses, and what asks for another mount than that of a host directory or a tmpfs."""
     for option in sorted(options):
         if option not in _KNOWN:
             raise InvalidArgument(f'create {name}: invalid option: "{option}"')
@@ -24,12 +26,29 @@ def check_options(name: str, options: dict[str, str]) -> None:
         for other in needed:
             if option in options and other not in options:
                 raise InvalidArgument(f'create {name}: missing required option: "{other}"')
-    words = set(options.get("o", "").split(","))
-    if "size" in options or not words & _BINDING or words - _BINDING - _HARMLESS:
+    words = _words(options)
+    if words & _BINDING and not words - _BINDING - _HARMLESS and "size" not in options:
+        return
+    if words & _BINDING or options.get("type") != "tmpfs" or "size" in options:
         raise Unsupported(
             f"create {name}: options of the local volume driver are not supported: {sorted(options)}; "
-            "o=bind with a device is"
+            "o=bind with a device is, and type=tmpfs"
         )
+    try:
+        memory(options)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"create {name}: {error.message}") from None
+
+
+def _words(options: dict[str, str]) -> set[str]:
+    return set(options.get("o", "").split(","))
+
+
+def memory(options: dict[str, str]) -> Tmpfs | None:
+    """The tmpfs that such a volume is, or None."""
+    if options["type"] != "tmpfs" or _words(options) & _BINDING:
+        return None
+    return Tmpfs.parse(options.get("o", ""))
 
 
 def directory(data: Path, options: dict[str, str]) -> Path:
