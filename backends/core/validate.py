@@ -144,7 +144,7 @@ def _check_host_ip(text: str) -> None:
 def parse_port(text: str) -> tuple[int, str]:
     """Return (number, protocol) of "80/tcp" or "80"."""
     number, _, protocol = text.partition("/")
-    if not (_is_number(number) and 0 < int(number) <= 65535):
+    if not (_is_number(number) and int(number) <= 65535):
         raise InvalidArgument(f'invalid port specification: "{text}"')
     protocol = (protocol or "tcp").lower()
     if protocol not in ("tcp", "udp", "sctp"):

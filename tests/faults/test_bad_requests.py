@@ -276,7 +276,7 @@ def test_images_that_are_not_there(site: Place, image: str, status: int, message
         ),
         ({"PortBindings": {"80/tcp": [{"HostPort": "99999"}]}}, 400, 'invalid port specification: "99999"'),
         ({"PortBindings": {"80/odd": []}}, 400, 'invalid port specification: "80/odd"'),
-        ({"PortBindings": {"0/tcp": []}}, 400, 'invalid port specification: "0/tcp"'),
+        ({"PortBindings": {"65536/tcp": []}}, 400, 'invalid port specification: "65536/tcp"'),
         ({"VolumesFrom": ["nobody"]}, 400, "No such container: nobody"),
         ({"Links": ["nobody:a"]}, 400, "could not get container for nobody: No such container: nobody"),
         ({"Memory": -1}, 400, "Minimum memory limit allowed is 6MB"),

@@ -22,9 +22,9 @@ def exposed_ports(text: str) -> list[str]:
     _check_address(address)
     if not ports:
         raise InvalidArgument(f"no port specified: {text}<empty>")
-    low, high = _range(ports, "containerPort", lowest=1)
+    low, high = _range(ports, "containerPort")
     if published:
-        first, last = _range(published, "hostPort", lowest=0)
+        first, last = _range(published, "hostPort")
         if low != high and last - first != high - low:
             raise InvalidArgument(f"invalid ranges specified for container and host Ports: {ports} and {published}")
     if protocol.lower() not in _PROTOCOLS:
@@ -40,10 +40,10 @@ def _check_address(text: str) -> None:
         raise InvalidArgument(f"invalid IP address: {text}") from None
 
 
-def _range(text: str, what: str, lowest: int) -> tuple[int, int]:
+def _range(text: str, what: str) -> tuple[int, int]:
     low, dash, high = text.partition("-")
     numbers = [_number(low), _number(high) if dash else _number(low)]
-    if not lowest <= numbers[0] <= numbers[1]:
+    if not 0 <= numbers[0] <= numbers[1]:
         raise InvalidArgument(f"invalid {what}: {text}")
     return numbers[0], numbers[1]
 

@@ -15,6 +15,7 @@ from backends.core.build.ports import exposed_ports
         ("3-5/sctp", ["3/sctp", "4/sctp", "5/sctp"]), (":80", ["80/tcp"]), ("1:80", ["80/tcp"]), ("80//", ["80/tcp"]),
         ("0:80", ["80/tcp"]), ("127.0.0.1:1:81", ["81/tcp"]), ("127.0.0.1::82/udp", ["82/udp"]),
         ("[::1]::80", ["80/tcp"]), ("80-81:90-91", ["90/tcp", "91/tcp"]), ("3-5:80", ["80/tcp"]),
+        ("0", ["0/tcp"]), ("0-1", ["0/tcp", "1/tcp"]),
     ],
 )  # fmt: skip
 def test_ports(text: str, ports: list[str]) -> None:
@@ -29,7 +30,7 @@ def test_ports(text: str, ports: list[str]) -> None:
         ("99999/foo", "invalid containerPort: 99999"), ("+80", "invalid containerPort: +80"),
         ("-1", "invalid containerPort: -1"), ("5-3", "invalid containerPort: 5-3"),
         ("80-", "invalid containerPort: 80-"),
-        ("0", "invalid containerPort: 0"), ("a:80", "invalid hostPort: a"), ("1:2:80", "invalid IP address: 1"),
+        ("a:80", "invalid hostPort: a"), ("1:2:80", "invalid IP address: 1"),
         ("1.2.3.4:80", "invalid hostPort: 1.2.3.4"), ("1" * 5000, f"invalid containerPort: {'1' * 5000}"),
         ("1-3:80-81", "invalid ranges specified for container and host Ports: 80-81 and 1-3"),
     ],
