@@ -127,13 +127,12 @@ class Transfer:
 
     async def save(self, names: list[str]) -> Download:
         """Docker's GET /images/get; unknown names are refused before the first byte."""
-        from sandbox.images.archive import save, saved
+        from sandbox.images.archive import save
 
         if not names:
             raise InvalidArgument("Missing image name")
-        pieces = save(self._context.images, names)
         with image_failures():
-            images = await saved(self._context.images, names)
+            images, pieces = await save(self._context.images, names)
             first = await anext(pieces)
         return Download(None, self._saved(images, first, pieces))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from sandbox.images.threads import in_thread, stoppable
 
 STOP_POLL = 0.25
 
-__all__ = ["Imported", "Loaded", "import_", "load", "save", "saved"]
+__all__ = ["Imported", "Loaded", "import_", "load", "save"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,18 @@ async def import_(store: Store, stream: AsyncIterator[bytes], how: Imported) -> 
         return await stoppable(feed.stop, lambda: _import(store, feed, how))
 
 
-async def save(store: Store, refs: Sequence[str]) -> AsyncIterator[bytes]:
-    """Save images as one tar; ImageNotFound and InvalidReference are raised before the first piece.
+async def save(store: Store, refs: Sequence[str]) -> tuple[list[str], AsyncIterator[bytes]]:
+    """The ids of images, and one tar of them in pieces; ImageNotFound, InvalidReference.
 
     A name without tag saves all tags of its repository; an id saves the image without names.
     """
-    pieces = await in_thread(archivesave.save, store, refs)
+    images = await in_thread(archivesave.wanted, store, refs)
+    return [saved.image.id for saved in images], _pieces(archivesave.write(store, images))
+
+
+async def _pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     while (piece := await in_thread(next, pieces, None)) is not None:
         yield piece
-
-
-async def saved(store: Store, refs: Sequence[str]) -> list[str]:
-    """The ids of the images that ``save`` writes. Raises ImageNotFound and InvalidReference."""
-    return await in_thread(archivesave.saved, store, refs)
 
 
 def _load(store: Store, feed: _Feed, platform: Platform) -> list[Loaded]:

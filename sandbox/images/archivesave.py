@@ -26,29 +26,22 @@ PIECE = 1 << 20
 
 
 @dataclass(slots=True)
-class _Saved:
+class Saved:
+    """An image with the names that it is saved under."""
+
     image: Image
     references: list[Reference]
 
 
-def save(store: Store, refs: Sequence[str]) -> Iterator[bytes]:
-    """The pieces of the archive; names are resolved before this returns (ImageNotFound, InvalidReference)."""
-    return _write(store, _wanted(store, refs))
-
-
-def saved(store: Store, refs: Sequence[str]) -> list[str]:
-    """The ids of the images that ``save`` writes. Raises the same."""
-    return [one.image.id for one in _wanted(store, refs)]
-
-
-def _wanted(store: Store, refs: Sequence[str]) -> list[_Saved]:
-    wanted: dict[str, _Saved] = {}
+def wanted(store: Store, refs: Sequence[str]) -> list[Saved]:
+    """What these names and ids mean; ImageNotFound, InvalidReference."""
+    found: dict[str, Saved] = {}
     for ref in refs:
         for image, reference in _resolve(store, ref):
-            saved = wanted.setdefault(image.id, _Saved(image, []))
+            saved = found.setdefault(image.id, Saved(image, []))
             if reference is not None and reference not in saved.references:
                 saved.references.append(reference)
-    return list(wanted.values())
+    return list(found.values())
 
 
 def _resolve(store: Store, ref: str) -> list[tuple[Image, Reference | None]]:
@@ -74,7 +67,8 @@ def _by_id(ref: str, image: Image) -> bool:
     return prefix is not None and image.id.removeprefix("sha256:").startswith(prefix)
 
 
-def _write(store: Store, images: list[_Saved]) -> Iterator[bytes]:
+def write(store: Store, images: list[Saved]) -> Iterator[bytes]:
+    """The pieces of the archive; LayerMissing."""
     written: set[str] = set()
     docker: list[dict[str, Any]] = []
     index: list[dict[str, Any]] = []
@@ -130,7 +124,7 @@ def _find(store: Store, image: Image, digest: str) -> Blob | None:
     return None
 
 
-def _index_entries(saved: _Saved, raw: bytes) -> list[dict[str, Any]]:
+def _index_entries(saved: Saved, raw: bytes) -> list[dict[str, Any]]:
     document = msgspec.json.decode(raw, type=dict[str, Any])
     entry: dict[str, Any] = {
         "mediaType": document.get("mediaType") or manifests.OCI_MANIFEST,

@@ -49,7 +49,7 @@ async def stream(data: bytes, size: int = 1000) -> AsyncIterator[bytes]:
 
 
 async def saved(store: Store, *refs: str) -> bytes:
-    return b"".join([piece async for piece in save(store, refs)])
+    return b"".join([piece async for piece in (await save(store, refs))[1]])
 
 
 def members(data: bytes) -> dict[str, bytes]:
