@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 
+from tests.clients import hostside
 from tests.clients.compose.conftest import Maker
 from tests.clients.compose.project import Project
 
@@ -13,7 +14,7 @@ def test_replicas_share_a_range_of_ports(shop: Maker) -> None:
 services:
   web:
     image: sockerless/base
-    command: sh -c 'mkdir /www; hostname > /www/name; exec httpd -f -p 80 -h /www'
+    command: sh -c 'mkdir /www; hostname > /www/page; exec httpd -f -p 80 -h /www'
     init: true
     ports: ["127.0.0.1:28600-28602:80"]
     scale: 3
@@ -21,8 +22,9 @@ services:
     project.ok("up", "--detach", "--wait")
     ports = {project.ok("port", f"--index={index}", "web", "80") for index in (1, 2, 3)}
     assert ports == {f"127.0.0.1:{port}" for port in (28600, 28601, 28602)}
-    names = [project.engine.run(["busybox", "wget", "-qO-", f"http://{port}/name"]).stdout for port in sorted(ports)]
-    assert len(set(names)) == 3
+    names = {hostside.fetch(project.engine, "127.0.0.1", port) for port in (28600, 28601, 28602)}
+    ids = project.engine.ok("ps", "--quiet", "--filter=name=shop-web")
+    assert names == set(ids.splitlines())
 
 
 def test_a_failing_service_is_started_again(shop: Maker) -> None:

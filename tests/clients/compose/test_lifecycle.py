@@ -36,9 +36,10 @@ def state(project: Project) -> str:
 
 
 def wait_attached(project: Project) -> None:
-    """Returns once a client is attached to the container."""
+    """Returns once a client is attached to the container (by its id: earlier tests had others of that name)."""
     docker = Project(project.engine, project.folder, (tool("docker"),))
-    with docker.running("events", "--since=5m", "--filter=event=attach", "--filter=container=shop-web-1") as events:
+    container = project.engine.ok("inspect", "--format={{.Id}}", "shop-web-1")
+    with docker.running("events", "--since=5m", "--filter=event=attach", f"--filter=container={container}") as events:
         events.until("attach")
 
 
