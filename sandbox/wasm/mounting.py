@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sandbox.wasm.kernel.devfs import make_dev, make_pts
@@ -78,7 +78,8 @@ class Mounts:
             system = HostMount(mount.source, read_only=mount.read_only)
         else:
             fail(errno.ENOENT, mount.destination)
-        systems.append(system)
+        if not mount.shared:
+            systems.append(system)
         source = "tmpfs" if mount.kind == "tmpfs" else mount.source
         tree.mount(mount.destination, system.root, mount.read_only, source)
 
@@ -94,13 +95,14 @@ class Mounts:
         """Mount what a kernel provides for one run, and the spec's files."""
         self._overlay.read_only = False
         covered = {mount.destination for mount in self.spec.mounts}
-        shm = Tmpfs(self.spec.limits.shm_size)
+        shm, mqueue, dev = Tmpfs(self.spec.limits.shm_size), Tmpfs(self._memory), make_dev(terminal)
+        self._systems += [shm, mqueue, dev]
         provided: list[tuple[str, Node, bool]] = [
             ("/proc", make_procfs(kernel), False),
-            ("/dev", make_dev(terminal).root, False),
+            ("/dev", dev.root, False),
             ("/dev/pts", make_pts(kernel), False),
             ("/dev/shm", shm.root, False),
-            ("/dev/mqueue", Tmpfs(self._memory).root, False),
+            ("/dev/mqueue", mqueue.root, False),
             ("/sys", make_sysfs(kernel), True),
         ]
         for path, node, read_only in provided:
@@ -111,15 +113,23 @@ class Mounts:
                 tree.mount(path, _file(content), source="sockerless")
         self._overlay.read_only = self.spec.read_only
 
+    def end(self) -> None:
+        """The run is over: what its mounts keep in memory is given back."""
+        memory = [system for system in self._systems if isinstance(system, Tmpfs)]
+        self._systems = [system for system in self._systems if system not in memory]
+        _close(memory)
+        self._shared.sweep()
+
     def close(self) -> None:
+        """Give back all that is mounted."""
         _close(self._systems)
+        self._systems = []
         self._shared.sweep()
 
 
-def _close(systems: list[FileSystem]) -> None:
+def _close(systems: Sequence[FileSystem]) -> None:
     for system in systems:
         system.close()
-    systems.clear()
 
 
 def _file(content: Content) -> Node:

@@ -103,9 +103,11 @@ class Process:
         with self._lock:
             self._status = status
             callbacks, self._callbacks = self._callbacks, []
-        self._ended.set()
-        for callback in callbacks:
-            callback(status)
+        try:
+            for callback in callbacks:
+                callback(status)
+        finally:
+            self._ended.set()
 
     def _release(self) -> None:
         if self._typed is not None:

@@ -79,6 +79,7 @@ class Sandbox:
         self._mounts = Mounts(self.overlay, spec, host.memory)
         self.tree = FileTree(self.overlay.root)
         self.kernel: Kernel | None = None
+        self._tenancy = Tenancy()
 
     @property
     def running(self) -> bool:
@@ -107,11 +108,22 @@ class Sandbox:
         with self._lock:
             if self.running:
                 fail(errno.EBUSY)
-            tenancy = Tenancy()
+            tenancy = self._tenancy = Tenancy()
             try:
-                return self._start(run, tenancy)
-            finally:
-                tenancy.kernel, tenancy.over = self.kernel, not self.running
+                process = self._start(run, tenancy)
+            except BaseException:
+                self._end(tenancy)
+                raise
+            tenancy.kernel = self.kernel
+            process.on_exit(lambda _: self._end(tenancy))
+            return process
+
+    def _end(self, tenancy: Tenancy) -> None:
+        """A run is over, or did not begin."""
+        with self._lock:
+            tenancy.over = True
+            if self._tenancy is tenancy:  # else the next run has its own mounts already
+                self._mounts.end()
 
     def _start(self, run: ProcessSpec, tenancy: Tenancy) -> Process:
         spec = self.spec

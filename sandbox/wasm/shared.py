@@ -50,5 +50,7 @@ class SharedMemory:
     def sweep(self) -> None:
         """Give back what nobody has mounted any more."""
         with self._lock:
-            for name in [name for name, (_, tenancies) in self._known.items() if not any(t.lasts for t in tenancies)]:
-                del self._known[name]
+            for name, (system, tenancies) in list(self._known.items()):
+                if not any(tenancy.lasts for tenancy in tenancies):
+                    del self._known[name]
+                    system.close()

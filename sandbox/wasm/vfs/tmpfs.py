@@ -64,6 +64,19 @@ class Tmpfs(InodeFileSystem):
                 fail(errno.ENOSPC)
             self._unasked = 0
 
+    def close(self) -> None:
+        """Give all of its memory back now: nodes refer to one another, so that they live on until somebody looks."""
+        with self.lock:
+            directories = [self.root]
+            while directories:
+                directory = directories.pop()
+                for _, node in directory.nodes():
+                    if isinstance(node, InodeDirectory):
+                        directories.append(node)
+                    elif isinstance(node, TmpfsFile):
+                        node.free()
+                directory.children.clear()
+
     def statfs(self) -> StatFs:
         blocks = self.size // PAGE
         return StatFs(self.kind, PAGE, blocks, max(0, blocks - self.used // PAGE), 1 << 20, 1 << 20)
@@ -141,15 +154,16 @@ class TmpfsFile(Inode, File):
 
     def dropped(self) -> None:
         if not self.users:
-            self._free()
+            self.free()
 
     def release(self) -> None:
         with self.fs.lock:
             self.users -= 1
             if not self.users and not self.nlink:
-                self._free()
+                self.free()
 
-    def _free(self) -> None:
+    def free(self) -> None:
+        """Give its content back. Called under the lock."""
         with self._accounted() as content:
             content.resize(0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from sandbox.wasm.sandbox import ExecError, ExitStatus, Limits, Mount, Process
 from sandbox.wasm.vfs.archive import stat_path
+from sandbox.wasm.vfs.tmpfs import Tmpfs
 from tests.sandbox.wasm.conftest import DEADLINE, Containers, Shell, finish, read_all, read_until, spec
 
 HELLO = "echo out; echo err >&2; exit 3"
@@ -309,11 +311,18 @@ def test_memory_that_containers_share(containers: Containers) -> None:
     assert containers.run("ls", "-A", "/fast", box=first).stdout == ""
 
 
-def test_memory_that_nobody_shares_any_more_is_given_back(containers: Containers) -> None:
-    box = containers.make(mounts=(Mount("tmpfs", "/fast", shared="mem"),))
-    assert containers.run("touch", "/fast/f", box=box).status.code == 0
-    assert "mem" in containers.host.memory
-    box.close()
+def test_files_in_memory_go_with_the_run(containers: Containers) -> None:
+    box = containers.make(mounts=(Mount("tmpfs", "/own"), Mount("tmpfs", "/all", shared="mem")))
+    script = "for place in /own /all /dev/shm; do mkdir $place/d; echo x > $place/d/f; done; echo done; read a"
+    process = box.start(spec("sh", "-c", script, stdin=True))
+    assert process.stdin is not None
+    assert process.output is not None
+    assert select.select([process.output], [], [], DEADLINE)[0]
+    systems = [box.tree.resolve(path).fs for path in ("/own", "/all", "/dev/shm")]
+    assert [system.used for system in systems if isinstance(system, Tmpfs)] == [4096, 4096, 4096]
+    os.close(process.stdin)
+    assert finish(process).stdout == "done\n"
+    assert [system.used for system in systems if isinstance(system, Tmpfs)] == [0, 0, 0]
     assert "mem" not in containers.host.memory
 
 
