@@ -156,7 +156,7 @@ class Kernel:
             if self.frozen:
                 task.attention = True
             init = self.tasks.get(1)
-            if init is None or not init.alive:
+            if init is None or not init.alive or (init.dying and task is not init):
                 task.signals.pending |= 1 << (SIGKILL - 1)
                 task.attention = True
         try:

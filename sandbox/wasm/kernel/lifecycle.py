@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sandbox.wasm.kernel.machine import Machine
 
 STACK_SIZE = 10 << 20
+_LOOK_AGAIN = 1.0  # seconds
 """A machine uses its thread's stack: 8 MiB of it at most. Only the touched pages cost memory."""
 
 _log = logging.getLogger(__name__)
@@ -152,18 +153,31 @@ def end(task: Task, status: int) -> None:
 
 
 def _end_others(init: Task) -> None:
-    """pid 1 ends: so does everybody else, first."""
+    """pid 1 ends: so does everybody else, first. The last of them wakes it, and it looks again now and then."""
     kernel = init.kernel
     with kernel.lock:
         init.dying = True
-        while others := [task for task in kernel.tasks.values() if task is not init and task.alive]:
-            for task in others:
-                sig.post(task, SIGKILL, outside=True)
-            init.waker.park(None)
+        while _others(init):
+            for task in kernel.tasks.values():
+                if task is not init:
+                    sig.post(task, SIGKILL, outside=True)
+            init.waker.park(_LOOK_AGAIN)
+
+
+def _others(init: Task) -> bool:
+    """Whether anybody but pid 1 lives. Lock held."""
+    return any(task.alive and task is not init for task in init.kernel.tasks.values())
 
 
 def _leave_family(task: Task) -> None:
     kernel = task.kernel
+    init = kernel.tasks.get(1)
+    if init is not None and init.dying and task is not init:  # the family ends: nobody is left to be told
+        task.state = "Z"
+        kernel.forget(task)
+        if not _others(init):
+            init.waker.wake()
+        return
     groups = {task.pgid: kernel.group(task.pgid)} | {
         child.pgid: kernel.group(child.pgid) for child in task.children.values() if child.session is task.session
     }
@@ -174,9 +188,6 @@ def _leave_family(task: Task) -> None:
     for pgid, members in groups.items():
         hang_up_if_orphaned([member for member in members if member.alive], before[pgid])
     _report(task)
-    init = kernel.tasks.get(1)
-    if init is not None and init.dying:
-        init.waker.wake()
 
 
 def _give_away_children(task: Task) -> None:
