@@ -174,6 +174,7 @@ def _leave_family(task: Task) -> None:
     init = kernel.tasks.get(1)
     if init is not None and init.dying and task is not init:  # the family ends: nobody is left to be told
         task.state = "Z"
+        _give_away_children(task)
         kernel.forget(task)
         if not _others(init):
             init.waker.wake()
@@ -192,7 +193,7 @@ def _leave_family(task: Task) -> None:
 
 def _give_away_children(task: Task) -> None:
     init = task.kernel.tasks.get(1)
-    if init is task or init is None or not init.alive or task.kernel.tended:
+    if init is task or init is None or not init.alive or init.dying or task.kernel.tended:
         for child in task.children.values():
             child.parent = None
             if not child.alive:

@@ -50,6 +50,14 @@ def test_a_container_starts_again_on_the_same_files(containers: Containers) -> N
     assert "sleep" not in second.stdout
 
 
+def test_nothing_is_left_of_what_ends_with_the_main_process(containers: Containers) -> None:
+    """Not even the child that one of them never asked after, which the shell's `exec` leaves to a program without."""
+    box = containers.make()
+    script = "sh -c 'true & exec sleep 1000' & until grep -qs '^State:.Z' /proc/[0-9]*/status; do :; done; exit 3"
+    assert containers.run("sh", "-c", script, box=box).status == ExitStatus(3)
+    assert box.processes() == []
+
+
 def test_one_main_process_at_a_time(containers: Containers) -> None:
     box = containers.make()
     process = box.start(spec("sleep", "100"))
