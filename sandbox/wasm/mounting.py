@@ -49,6 +49,7 @@ class Mounts:
                 _close(systems)
         finally:
             tenancy.over = True
+            self._shared.sweep()
 
     def _build(self, mounts: Iterable[Mount], tenancy: Tenancy, whole: bool) -> tuple[FileTree, list[FileSystem]]:
         tree, systems = FileTree(self._overlay.root), list[FileSystem]()

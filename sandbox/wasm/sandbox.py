@@ -114,7 +114,6 @@ class Sandbox:
             except BaseException:
                 self._end(tenancy)
                 raise
-            tenancy.kernel = self.kernel
             process.on_exit(lambda _: self._end(tenancy))
             return process
 

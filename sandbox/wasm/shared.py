@@ -9,21 +9,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox.wasm.kernel.kernel import Kernel
 from sandbox.wasm.vfs.tmpfs import Tmpfs
 
 
 @dataclass(eq=False, slots=True)
 class Tenancy:
-    """Who has one mounted: a start of a container and, once it has begun, its run; or a look at files, until `over`."""
+    """Who has one mounted, until it is `over`: a run of a container, or a look at its files."""
 
-    kernel: Kernel | None = None
     over: bool = False
-
-    @property
-    def lasts(self) -> bool:
-        """Whether its mounts are in use."""
-        return not self.over and (self.kernel is None or 1 in self.kernel.tasks)
 
 
 class SharedMemory:
@@ -40,7 +33,7 @@ class SharedMemory:
         """The file system of that name that others have mounted; one that nobody has is made anew, empty."""
         with self._lock:
             system, tenancies = self._known.get(name, (None, []))
-            tenancies = [one for one in tenancies if one.lasts]
+            tenancies = [one for one in tenancies if not one.over]
             if system is None or not tenancies:
                 system = make()
                 system.from_host = True
@@ -51,6 +44,6 @@ class SharedMemory:
         """Give back what nobody has mounted any more."""
         with self._lock:
             for name, (system, tenancies) in list(self._known.items()):
-                if not any(tenancy.lasts for tenancy in tenancies):
+                if all(tenancy.over for tenancy in tenancies):
                     del self._known[name]
                     system.close()

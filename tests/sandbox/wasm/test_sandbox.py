@@ -7,13 +7,15 @@ import os
 import select
 import threading
 from pathlib import Path
+from tarfile import TarInfo
 
 import pytest
 
 from sandbox.wasm.sandbox import ExecError, ExitStatus, Limits, Mount, Process
-from sandbox.wasm.vfs.archive import stat_path
+from sandbox.wasm.vfs.archive import stat_path, write_archive
 from sandbox.wasm.vfs.tmpfs import Tmpfs
 from tests.sandbox.wasm.conftest import DEADLINE, Containers, Shell, finish, read_all, read_until, spec
+from tests.sandbox.wasm.vfs.making import tar
 
 HELLO = "echo out; echo err >&2; exit 3"
 
@@ -316,6 +318,10 @@ def test_memory_that_containers_share(containers: Containers) -> None:
     first.kill_all()
     assert wait(holder).code == 137
     assert containers.run("ls", "-A", "/fast", box=second).stdout == ""
+    assert containers.run("ls", "-A", "/fast", box=first).stdout == ""
+    with first.files() as tree:
+        write_archive(tree, "/fast", [tar([(TarInfo("lost"), b"")])])
+        assert stat_path(tree, "/fast/lost").name == "lost"
     assert containers.run("ls", "-A", "/fast", box=first).stdout == ""
 
 
