@@ -109,7 +109,6 @@ async def test_head_of_ping_has_no_body_on_a_kept_connection(site: Site) -> None
         ),
         ("POST", "/commit?container=nosuch", 404, "No such container: nosuch"),
         ("GET", "/images/get?names=a&names=b", 501, "saving a, b is not supported"),
-        ("POST", "/images/create?fromSrc=http://x/", 501, None),
         ("POST", "/images/a/b/json", 404, "page not found"),
         ("GET", "/containers/nosuch/json", 404, "No such container: nosuch"),
         ("GET", "/containers/c/logs", 400, "must specify at least one of 'stdout' or 'stderr'"),
