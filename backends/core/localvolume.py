@@ -27,9 +27,8 @@ def check_options(name: str, options: dict[str, str]) -> None:
             if option in options and other not in options:
                 raise InvalidArgument(f'create {name}: missing required option: "{other}"')
     words = _words(options)
-    if words & _BINDING and not words - _BINDING - _HARMLESS and "size" not in options:
-        return
-    if words & _BINDING or options.get("type") != "tmpfs" or "size" in options:
+    known = words <= _BINDING | _HARMLESS if words & _BINDING else options.get("type") == "tmpfs"
+    if "size" in options or not known:
         raise Unsupported(
             f"create {name}: options of the local volume driver are not supported: {sorted(options)}; "
             "o=bind with a device is, and type=tmpfs"

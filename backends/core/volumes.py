@@ -72,6 +72,8 @@ class Volumes:
         if (found := self._by_name.get(name)) is not None:
             return self._render(found)
         options = request.get("DriverOpts") or None
+        if options:
+            localvolume.check_options(name, options)
         labels = request.get("Labels")
         if anonymous:
             labels = {**(labels or {}), ANONYMOUS: ""}
@@ -88,7 +90,8 @@ class Volumes:
             options = known.options if known is not None else same[0].options
             if not options:
                 continue
-            localvolume.check_options(name, options)
+            if known is None:
+                localvolume.check_options(name, options)
             whole = len(same) == 1 and not (same[0].subpath or same[0].read_only)
             if localvolume.memory(options) is not None and not whole:
                 raise Unsupported(
@@ -96,7 +99,8 @@ class Volumes:
                 )
 
     def ensure(self, mount: MountRecord) -> None:
-        """Make the volume of a mount if there is none of that name; an anonymous one goes with its container."""
+        """Make the volume of a mount, once checked, if there is none of that name; an anonymous one goes with its
+        container."""
         if mount.volume not in self._by_name:
             labels = {ANONYMOUS: ""} if mount.anonymous else mount.labels
             self._add(mount.volume, labels, mount.anonymous, mount.options)
@@ -104,8 +108,6 @@ class Volumes:
     def _add(
         self, name: str, labels: dict[str, str] | None, anonymous: bool, options: dict[str, str] | None
     ) -> VolumeRecord:
-        if options:
-            localvolume.check_options(name, options)
         self._context.store.require_room()
         record = VolumeRecord(name, self._context.clock(), labels, options, anonymous)
         self._context.store.put("volume", name, record)

@@ -108,9 +108,9 @@ class Running:
         raise AssertionError(f"no line with {wanted!r} in {seen}, then {_pipe(self._process.stderr).read()}")
 
     def interrupt(self) -> None:
-        """
-        Ctrl-C. To the docker CLI alone: where its output is no terminal, it tells its plugin itself, and a plugin
-        that also had the signal would take that for the second Ctrl-C, which kills.
+        """Ctrl-C, to the docker CLI alone: where its output is no terminal, it tells its plugin itself.
+
+        A plugin that also had the signal would take that for the second Ctrl-C, which kills.
         """
         self._process.send_signal(signal.SIGINT)
 
