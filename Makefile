@@ -11,7 +11,6 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 run: setup
 	$(PY) -m appliance up
 	$(PY) -m appliance.sample
-	@echo "The appliance goes on running; 'make down' ends it."
 
 down:
 	$(PY) -m appliance down

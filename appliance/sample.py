@@ -26,7 +26,12 @@ def main() -> int:
         f"Running {WORKFLOW.name} with act:\n\n  DOCKER_HOST={address} act push -P ubuntu-latest={IMAGE}\n", flush=True
     )
     with tempfile.TemporaryDirectory(prefix="sockerless-sample-") as scratch:
-        return _run(act, address, Path(scratch))
+        code = _run(act, address, Path(scratch))
+    print(
+        f"\nThe appliance goes on running. To use it, and to end it:\n\n  export DOCKER_HOST={address}\n"
+        "  docker run --rm -it sockerless/base sh\n  make down\n"
+    )
+    return code
 
 
 def _run(act: str, address: str, scratch: Path) -> int:
