@@ -90,7 +90,10 @@ class Disk:
         """Remove the scratch directories of dead owners."""
         with self.lock("scratch.lock"):
             for path in list(self._scratch.iterdir()):
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    continue  # its owner was done just now
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(path, ignore_errors=True)

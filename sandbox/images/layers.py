@@ -133,8 +133,9 @@ class LayerStore:
                 raise InvalidImage(f"layer has diff id {diff_id}, its image says {expected}")
             layer = _write_index(source if plain else made / "tar", made, diff_id)
             name = "tar" if plain else f"blob-{(digest or _hash(source)).removeprefix('sha256:')}"
-            os.rename(source, made / name)
+            os.link(source, made / name)  # who waits for `source`, locked by the caller, waits until the layer is here
             self._publish(made, diff_id)
+            source.unlink()
         return layer
 
     def put_stream(self, pieces: Iterator[bytes], *, expected: str | None = None) -> Layer:

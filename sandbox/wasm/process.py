@@ -14,6 +14,7 @@ from sandbox.wasm.kernel import signals
 from sandbox.wasm.kernel.abi import SIGKILL
 from sandbox.wasm.kernel.devices import NUMBERS, NullFile
 from sandbox.wasm.kernel.files import OpenFile
+from sandbox.wasm.kernel.lifecycle import stacks_of
 from sandbox.wasm.kernel.output import output_streams
 from sandbox.wasm.kernel.pipes import HostStream
 from sandbox.wasm.kernel.tty import Terminal
@@ -151,11 +152,8 @@ class Process:
 
 def _start_pump(source: socket.socket, terminal: Terminal) -> None:
     thread = threading.Thread(target=_pump, args=(source, terminal), name="sandbox-terminal", daemon=True)
-    before = threading.stack_size(_PUMP_STACK)
-    try:
+    with stacks_of(_PUMP_STACK):
         thread.start()
-    finally:
-        threading.stack_size(before)
 
 
 def _pump(source: socket.socket, terminal: Terminal) -> None:

@@ -7,7 +7,8 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel.abi import POLLIN, POLLOUT
@@ -56,6 +57,18 @@ class OpenFile:
             if self.whole_locks is not None and self.node is not None:
                 self.whole_locks.release_whole(self, self.node.key)
             self.close()
+
+    @contextmanager
+    def held(self) -> Iterator[OpenFile]:
+        """Keep it open meanwhile, for who looks at another process's; ENOENT when its last descriptor is closed."""
+        with _references:
+            if not self.references:
+                fail(errno.ENOENT)
+            self.references += 1
+        try:
+            yield self
+        finally:
+            self.release()
 
     @property
     def nonblocking(self) -> bool:

@@ -6,6 +6,8 @@ import _thread
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandbox.wasm.kernel import signals as sig
@@ -33,13 +35,20 @@ def current() -> Task | None:
     return _current.get(_thread.get_ident())
 
 
-def start_thread(task: Task) -> None:
+@contextmanager
+def stacks_of(size: int) -> Iterator[None]:
+    """Threads that are started meanwhile have stacks of `size` bytes, which is a setting of the whole process."""
     with _starting:
-        before = threading.stack_size(STACK_SIZE)
+        before = threading.stack_size(size)
         try:
-            _thread.start_new_thread(_run, (task,))
+            yield
         finally:
             threading.stack_size(before)
+
+
+def start_thread(task: Task) -> None:
+    with stacks_of(STACK_SIZE):
+        _thread.start_new_thread(_run, (task,))
 
 
 def become(task: Task, executable: Executable, environ: list[str]) -> None:

@@ -37,7 +37,8 @@ def open_file(task: Task, node: Node, handle: Handle | None, flags: int) -> Open
         return DirectoryFile(node, flags)
     attached = getattr(node, "attachment", None)
     if isinstance(attached, OpenFile):
-        return attached.reopen(task, flags)
+        with attached.held():
+            return attached.reopen(task, flags)
     mode = node.mode
     if stat.S_ISFIFO(mode):
         return open_fifo(task, node, flags)

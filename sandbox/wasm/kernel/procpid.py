@@ -174,12 +174,14 @@ class DescriptorNode(Device):
     __slots__ = ()
 
     def __init__(self, file: OpenFile) -> None:
-        found = file.stat()
+        with file.held():
+            found = file.stat()
         super().__init__(found.mode, found.rdev, found.uid, found.gid)
         self.attachment: OpenFile = file
 
     def stat(self) -> Stat:
-        return self.attachment.stat()
+        with self.attachment.held():
+            return self.attachment.stat()
 
     def __eq__(self, other: object) -> bool:
         return self is other

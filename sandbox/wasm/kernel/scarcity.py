@@ -44,14 +44,13 @@ class Scarcity:
         ALARMS.at(time.monotonic() + _LOOK_EVERY, self._look_again)
 
     def _look_again(self) -> None:
-        try:
-            self.look()
-        finally:
-            with self._lock:
-                self._kernels = weakref.WeakSet(kernel for kernel in self._kernels if 1 in kernel.tasks)
-                self._watching = bool(self._kernels)
-                if self._watching:
-                    self._look_later()
+        with self._lock:
+            self._kernels = weakref.WeakSet(kernel for kernel in self._kernels if 1 in kernel.tasks)
+            self._watching = bool(self._kernels)
+            if not self._watching:
+                return
+            self._look_later()
+        self.look()
 
     def look(self) -> None:
         """Kill the biggest process of the biggest container if memory is scarce and that container is to blame."""

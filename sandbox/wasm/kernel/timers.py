@@ -80,10 +80,11 @@ ALARMS = Alarms()
 class RealTimer:
     """A process's ITIMER_REAL: SIGALRM when it is due. Guarded by the kernel's lock."""
 
-    __slots__ = ("_alarm", "_when", "every")
+    __slots__ = ("_alarm", "_turn", "_when", "every")
 
     def __init__(self) -> None:
         self._alarm = 0
+        self._turn: object = None
         self._when = 0.0
         self.every = 0.0
 
@@ -95,13 +96,16 @@ class RealTimer:
         if self._alarm:
             ALARMS.cancel(self._alarm)
             self._alarm = 0
+        self._turn = turn = object()
         self.every = every
         if first > 0:
             self._when = time.monotonic() + first
-            self._alarm = ALARMS.at(self._when, lambda: self._ring(task))
+            self._alarm = ALARMS.at(self._when, lambda: self._ring(task, turn))
 
-    def _ring(self, task: Task) -> None:
+    def _ring(self, task: Task, turn: object) -> None:
         with task.kernel.lock:
+            if turn is not self._turn:
+                return  # set anew or switched off after it had become due
             self._alarm = 0
             if not task.alive:
                 return

@@ -58,7 +58,7 @@ class Loop:
         with self._lock:
             self._start()
             heapq.heappush(self._timers, (timer.due, next(self._order), timer))
-        os.eventfd_write(self._wake, 1)
+            os.eventfd_write(self._wake, 1)
         return timer
 
     def _start(self) -> None:

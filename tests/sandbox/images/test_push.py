@@ -305,7 +305,7 @@ async def test_a_registry_that_keeps_dying(store: Store, peer: Receiver, tmp_pat
 async def test_a_registry_that_does_not_read(store: Store, peer: Receiver, tmp_path: Path) -> None:
     peer.stall = True
     add_image(store, tmp_path, [BIG], f"{peer.host}/team/app:1")
-    await failing(store, peer, RegistryUnavailable, config=RegistryConfig(backoff=0.001, read=0.2, attempts=2))
+    await failing(store, peer, RegistryUnavailable, config=RegistryConfig(backoff=0.001, read=1, attempts=2))
     assert len(peer.of("PATCH")) == 2
 
 
@@ -313,10 +313,10 @@ async def test_deadlines_are_for_the_next_piece(peer: Receiver, tmp_path: Path) 
     """More than the sockets' buffers hold, so that the sender has to wait for the registry to read."""
     path = tmp_path / "content"
     with path.open("wb") as file:
-        file.truncate(32 << 20)
-    content = Content(digest(b"whatever"), 32 << 20, path)
+        file.truncate(64 << 20)
+    content = Content(digest(b"whatever"), 64 << 20, path)
     sent: list[int] = []
-    hasty = RegistryConfig(backoff=0.001, read=1, attempts=1)
+    hasty = RegistryConfig(backoff=0.001, read=2, attempts=1)
     async with open_target(parse(f"{peer.host}/team/app"), config=hasty) as target:
         peer.stall = True
         with pytest.raises(RegistryUnavailable):

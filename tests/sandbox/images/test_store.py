@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.images.disk import Disk
 from sandbox.images.errors import ImageNotFound, InvalidImage, InvalidReference, LayerMissing, StorageFull
 from sandbox.images.layers import Cancelled
 from sandbox.images.store import Store
@@ -295,6 +296,12 @@ RACE = """
         if number % 2:
             store.delete(image.id)
 """
+
+
+def test_scratch_whose_owner_is_done_while_it_is_looked_at_is_no_error(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    (tmp_path / "scratch" / "gone").symlink_to("nowhere")  # what the listing has and open does not find
+    disk.sweep()
 
 
 def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ class Containers:
     def close(self) -> None:
         for made in self._made:
             made.kill_all()
+        end = time.monotonic() + DEADLINE
+        for made in self._made:
+            while made.kernel is not None and made.kernel.tasks:
+                assert time.monotonic() < end, made.kernel.tasks
+                os.sched_yield()
             made.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 import wasmtime
 
 from sandbox.wasm.engine import Engine, EngineError, WasmMachine
-from sandbox.wasm.kernel.lifecycle import STACK_SIZE
+from sandbox.wasm.kernel.lifecycle import STACK_SIZE, stacks_of
 from sandbox.wasm.kernel.machine import Leave, Machine, Trap
 from sandbox.wasm.kernel.numbers import NUMBERS
 from tests.sandbox.wasm.modules import DATA, FLAG, call, exit_with, module, text
@@ -83,10 +83,9 @@ def on_a_process_thread(act: Callable[[], int]) -> int:
         except BaseException as error:
             answers.append(error)
 
-    before = threading.stack_size(STACK_SIZE)
     thread = threading.Thread(target=main)
-    thread.start()
-    threading.stack_size(before)
+    with stacks_of(STACK_SIZE):
+        thread.start()
     thread.join()
     if isinstance(answers[0], BaseException):
         raise answers[0]

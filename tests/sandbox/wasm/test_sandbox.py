@@ -15,6 +15,7 @@ from sandbox.wasm.sandbox import ExecError, ExitStatus, Limits, Mount, Process
 from sandbox.wasm.vfs.archive import stat_path, write_archive
 from sandbox.wasm.vfs.tmpfs import Tmpfs
 from tests.sandbox.wasm.conftest import DEADLINE, Containers, Shell, finish, read_all, read_until, spec
+from tests.sandbox.wasm.descriptors import at_most_more
 from tests.sandbox.wasm.vfs.making import tar
 
 HELLO = "echo out; echo err >&2; exit 3"
@@ -394,9 +395,6 @@ def test_a_terminal_shows_what_was_written_before_the_end(containers: Containers
 
 
 def test_nothing_of_a_container_stays_open(containers: Containers) -> None:
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
-
     def once() -> None:
         containers.run(
             "bash", "-c", "echo a | cat; (sleep 9 &); x=$(ls); cat < <(echo b); mkfifo /f; cat /f & echo x >/f; wait"
@@ -411,10 +409,10 @@ def test_nothing_of_a_container_stays_open(containers: Containers) -> None:
             containers.make().start(spec("nosuch", tty=True))
 
     once()
-    before, threads = descriptors(), set(threading.enumerate())
-    for _ in range(3):
-        once()
-    assert descriptors() <= before + 3 * 3  # each container's journal stays open until it is closed
+    threads = set(threading.enumerate())
+    with at_most_more(3 * 3):  # each container's journal stays open until it is closed
+        for _ in range(3):
+            once()
     containers.close()
     for thread in set(threading.enumerate()) - threads:
         thread.join(DEADLINE)  # it may be on its last lines

@@ -19,9 +19,14 @@ ASH = {
     "ash-heredoc/heredoc_bkslash_newline2.tests": "fails natively too",
     "ash-quoting/quoted_punct.tests": "musl's fnmatch and an escaped bracket; Alpine differs the same way",
 }
+_TENTH = "gives another process a tenth of a second"
 ASH_RACES = {
     "ash-misc/exitcode_trap2.tests": "a signal from a background process, before or after the next fork",
     "ash-misc/exitcode_trap6.tests": "a signal from a background process, before or after the next fork",
+    "ash-parsing/and_or_and_backgrounding.tests": _TENTH,
+    "ash-signals/signal1.tests": _TENTH,
+    "ash-signals/signal2.tests": _TENTH,
+    "ash-signals/signal3.tests": _TENTH,
     "ash-psubst/bash_procsub.tests": "looks for a file that a process substitution has just been started to make",
 }
 BUSYBOX = {

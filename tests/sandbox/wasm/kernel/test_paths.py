@@ -7,8 +7,12 @@ import os
 import stat
 import struct
 
+import pytest
+
 from sandbox.wasm.kernel.credentials import Credentials
 from sandbox.wasm.kernel.kernel import Shares
+from sandbox.wasm.kernel.opening import open_file
+from sandbox.wasm.kernel.procpid import file_node
 from tests.sandbox.wasm.kernel.kit import AT_FDCWD, Box, Sys, exited
 
 STATX = struct.Struct("<IIQIIIHHQQQQ qI4x qI4x qI4x qI4x IIII")
@@ -195,6 +199,22 @@ def test_proc_describes_processes() -> None:
         return 0
 
     assert exited(Box().run(main, environ=["A=b"])) == 0
+
+
+def test_what_was_closed_meanwhile_is_not_opened_by_its_number() -> None:
+    def main(sys: Sys) -> int:
+        fd, _ = sys.pipe()
+        node = file_node(sys.task.files.get(fd))
+        sys("close", fd)
+        others = os.pipe()  # one of them has the number now
+        for look in (node.stat, lambda: open_file(sys.task, node, None, os.O_RDONLY)):
+            with pytest.raises(FileNotFoundError):
+                look()
+        for other in others:
+            os.close(other)
+        return 0
+
+    assert exited(Box().run(main)) == 0
 
 
 def test_a_thread_in_proc_has_no_threads_so_that_a_walk_ends() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import threading
 
@@ -11,6 +10,7 @@ import pytest
 
 from sandbox.wasm.kernel.abi import SIGKILL, WNOHANG
 from sandbox.wasm.kernel.kernel import Shares
+from tests.sandbox.wasm.descriptors import at_most_more
 from tests.sandbox.wasm.kernel.kit import AT_FDCWD, Box, Failed, Sys, exited, pipe_out
 
 
@@ -227,9 +227,6 @@ def test_the_set_user_id_bit_counts_at_exec() -> None:
 
 
 def test_no_descriptor_of_the_host_is_left_open() -> None:
-    def count() -> int:
-        return len(os.listdir("/proc/self/fd"))
-
     def main(sys: Sys) -> int:
         for _ in range(5):
             reading, writing = sys.pipe()
@@ -240,10 +237,8 @@ def test_no_descriptor_of_the_host_is_left_open() -> None:
         return 0
 
     Box().run(main)
-    gc.collect()  # what other tests left to the collector
-    before = count()
-    Box().run(main)
-    assert count() <= before
+    with at_most_more(0):
+        Box().run(main)
 
 
 def test_an_unknown_call_is_enosys() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 import threading
+import time
 
 import pytest
 
@@ -27,6 +29,7 @@ from sandbox.wasm.kernel.abi import (
     bits,
 )
 from sandbox.wasm.kernel.signals import post
+from sandbox.wasm.kernel.timers import ALARMS
 from tests.sandbox.wasm.kernel.kit import Box, Sys, exited
 
 SIGUSR1, SIGUSR2 = 10, 12
@@ -276,6 +279,22 @@ def test_an_interval_timer_rings_again_and_tells_what_is_left() -> None:
         sys("getitimer", 0, address)
         assert sys.get(address, 16) == bytes(16)
         return 0
+
+    assert exited(Box().run(main)) == 0
+
+
+def test_a_timer_switched_off_when_it_is_due_does_not_ring() -> None:
+    def main(sys: Sys) -> int:
+        rung = threading.Event()
+        sys.act(SIGALRM, HANDLER)
+        with sys.task.kernel.lock:
+            sys("setitimer", 0, struct.pack("<4i", 0, 0, 0, 1), 0)
+            while any(when <= time.monotonic() for when, _, _ in list(ALARMS._due)):
+                os.sched_yield()  # until its alarm waits for the lock
+            sys("setitimer", 0, bytes(16), 0)
+        ALARMS.at(time.monotonic(), rung.set)
+        assert rung.wait(20)
+        return int(sys.taken() is not None)
 
     assert exited(Box().run(main)) == 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import select
 import socket
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ import pytest
 from sandbox.wasm.net import Network, Stack, Switch
 from sandbox.wasm.net.base import Address, Socket
 from sandbox.wasm.net.isolated import IsolatedStack
+from tests.sandbox.wasm.descriptors import at_most_more
 
 Answer = TypeVar("Answer")
 DEADLINE = 20_000
@@ -22,10 +21,8 @@ DEADLINE = 20_000
 
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left() -> Iterator[None]:
-    gc.collect()  # what other tests left to the collector
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    assert len(os.listdir("/proc/self/fd")) <= before
+    with at_most_more(0):
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from sandbox.wasm.vfs.tmpfs import Tmpfs
 from sandbox.wasm.vfs.tree import FileTree
 
 assert calls
+DEADLINE = 20
 _ENVIRON = ["PATH=/bin", "HOME=/"]
 
 
@@ -75,6 +77,10 @@ class Container:
 
     def close(self) -> None:
         self.kernel.kill_all()
+        end = time.monotonic() + DEADLINE
+        while self.kernel.tasks:
+            assert time.monotonic() < end, self.kernel.tasks
+            os.sched_yield()
 
 
 class Running:

@@ -184,9 +184,14 @@ def test_socket_of_the_host_is_connected_for_real(web: IsolatedStack, tmp_path: 
     with pytest.raises(OSError) as caught:
         one.send([b"x"], 0, None, [Passed()])
     assert caught.value.errno == errno.EOPNOTSUPP
-    socket.send_fds(other, [b"real"], [0])
+    reading, writing = os.pipe()
+    os.write(writing, b"12345678")
+    socket.send_fds(other, [b"real"], [reading, writing])
     data, found = receive(one)
     assert (data, found.rights) == (b"real", ())
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b"12345678"
     for sock in (server, other, one):
         sock.close()
 

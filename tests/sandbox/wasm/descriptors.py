@@ -1,0 +1,35 @@
+"""What this process has open, counted while threads of its own open and close a file now and then."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+DEADLINE = 20
+
+
+@contextmanager
+def at_most_more(allowed: int) -> Iterator[None]:
+    """Afterwards no more than `allowed` descriptors more than before are open, or soon will be.
+
+    The thread that watches the machine's memory has a file of /proc open for a moment, a process that was killed its
+    pipes; what has leaked stays.
+    """
+    gc.collect()  # what other tests left to the collector
+    before = _descriptors()
+    yield
+    end = time.monotonic() + DEADLINE
+    while len(now := _descriptors()) > len(before) + allowed:
+        assert time.monotonic() < end, sorted(now.items() - before.items())
+        os.sched_yield()
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # closed since, as the one of the listing itself
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
+    return found
