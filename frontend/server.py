@@ -132,7 +132,7 @@ class HijackProtocol(HttpToolsProtocol):
         self._kept = bytearray()
         self._owed = 0  # bytes of the body still to come, -1 = until the parser says so
         self._chunks = Chunks()
-        self._ended = False
+        self._ended = self._gone = False
         self._requests: deque[Takeover] = deque()  # not yet answered; the first of them is being served
 
     # -- receiving
@@ -155,6 +155,7 @@ class HijackProtocol(HttpToolsProtocol):
             self._receive_post(self._head + data)
         else:
             self._feed(data)
+        self._abort_unread()
 
     def _receive_post(self, data: bytes) -> None:
         end = data.find(b"\r\n\r\n") + 4
@@ -303,8 +304,13 @@ class HijackProtocol(HttpToolsProtocol):
         return True
 
     def _hung_up(self) -> None:
-        """The client is gone altogether; while its data is not read its end would go unseen."""
-        if self._ended or self.flow.read_paused:
+        """The client is gone altogether. What it sent before may still be on its way."""
+        self._gone = True
+        self._abort_unread()
+
+    def _abort_unread(self) -> None:
+        """While a client's data is not read its end would go unseen."""
+        if self._gone and (self._ended or self.flow.read_paused):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

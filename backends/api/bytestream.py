@@ -122,6 +122,7 @@ class Writable(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.lost = False
+        self._hung_up = False
         self._full: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -131,7 +132,8 @@ class Writable(asyncio.Protocol):
         hangup_watch().add(self._descriptor, self.hung_up)
 
     def hung_up(self) -> None:
-        """Nobody is there any more."""
+        """Nobody is there any more. What was sent before may still be on its way."""
+        self._hung_up = True
 
     def pause_writing(self) -> None:
         if self._full is None:
@@ -165,7 +167,7 @@ class ByteStream(Writable):
 
     def __init__(self, received: bytes = b"", ended: bool = False) -> None:
         super().__init__()
-        self._received, self._ended, self._hung_up = received, ended, False
+        self._received, self._ended = received, ended
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_lost: Callable[[], object] | None = None
 
@@ -179,6 +181,8 @@ class ByteStream(Writable):
 
     def data_received(self, data: bytes) -> None:
         self.inbox.feed(data)
+        if self._hung_up and self.inbox.paused:
+            self.abort()
 
     def eof_received(self) -> bool:
         self.inbox.end()
@@ -188,7 +192,7 @@ class ByteStream(Writable):
 
     def hung_up(self) -> None:
         """Wait for what was sent before, unless it is not being read."""
-        self._hung_up = True
+        super().hung_up()
         if self.inbox.ended or self.inbox.paused:
             self.abort()
 

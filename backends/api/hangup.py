@@ -11,6 +11,7 @@ import asyncio
 import select
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class HangupWatch:
@@ -22,7 +23,11 @@ class HangupWatch:
         loop.add_reader(self._epoll.fileno(), self._dispatch)
 
     def add(self, descriptor: int, callback: Callable[[], object]) -> None:
-        """Call ``callback`` once when the socket hangs up. A closed descriptor's registration ends by itself."""
+        """Call ``callback`` once when the socket hangs up.
+
+        Call ``remove`` before the descriptor is closed: if another process holds the same socket its registration
+        goes on under a number that may serve another one.
+        """
         self._callbacks[descriptor] = callback
         try:
             self._epoll.register(descriptor, select.EPOLLONESHOT)
@@ -33,6 +38,8 @@ class HangupWatch:
         """Forget ``callback``; the descriptor's number may serve another socket by now, which stays watched."""
         if self._callbacks.get(descriptor) == callback:
             del self._callbacks[descriptor]
+            with suppress(OSError, ValueError):  # the loop may have closed it already
+                self._epoll.unregister(descriptor)
 
     def _dispatch(self) -> None:
         for descriptor, _ in self._epoll.poll(0):

@@ -110,7 +110,11 @@ class _Connection(Writable):
         self._server.connections.add(self)
 
     def hung_up(self) -> None:
-        if self._upload is not None and self._upload.paused:
+        super().hung_up()
+        self._abort_unread()
+
+    def _abort_unread(self) -> None:
+        if self._hung_up and self._upload is not None and self._upload.paused:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -127,6 +131,7 @@ class _Connection(Writable):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             log.warning("request refused", extra={"reason": str(error)})
             self.transport.abort()
+        self._abort_unread()
 
     # -- the parser's side
 

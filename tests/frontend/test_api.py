@@ -164,7 +164,7 @@ async def test_a_defect_is_answered_and_logged_once(site: Site, caplog: pytest.L
     await create(site)
     answer = await site.call("POST", "/containers/c/rename?name=d")
     assert (answer.status, answer.message) == (500, "internal error: RuntimeError: a defect of the engine")
-    failures = [record.__dict__ for record in caplog.records if record.levelname == "ERROR"]
+    failures = [record.__dict__ for record in caplog.records if record.name == "frontend.app"]
     assert [(f["method"], f["path"], f["reason"]) for f in failures] == [
         ("POST", "/containers/c/rename", "RuntimeError: a defect of the engine")
     ]

@@ -462,7 +462,7 @@ async def test_who_uploads_and_goes_away_cancels(site: Site, peer: Peer) -> None
         async with asyncio.timeout(0.3):
             while True:
                 await wire.send(BLOCK)
-    assert peer.entered.is_set()
+    await asyncio.wait_for(peer.entered.wait(), 5)
     wire.close()
     await asyncio.wait_for(peer.cancelled.wait(), 5)
 

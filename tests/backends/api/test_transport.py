@@ -99,7 +99,7 @@ async def test_a_defect_is_an_error_with_its_reason_and_is_logged_once(
     with pytest.raises(EngineError) as defect:
         await remote.rename_container("a", "b")
     assert defect.value.message == "internal error in rename_container: RuntimeError: a defect of the engine"
-    assert [(r.message, r.__dict__["operation"]) for r in caplog.records if r.levelname == "ERROR"] == [
+    assert [(r.message, r.__dict__["operation"]) for r in caplog.records if r.name == "backends.api.server"] == [
         ("operation failed", "rename_container")
     ]
     assert (await remote.info()).name == "here"

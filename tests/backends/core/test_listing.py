@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -14,6 +15,8 @@ from backends.core.engine import CoreEngine
 from backends.core.summary import command_text
 from backends.core.top import table
 from tests.backends.core.conftest import Shop, split
+
+AGE = r"(Less than a second|1 second|\d+ seconds)"
 
 
 @pytest.mark.parametrize(
@@ -106,10 +109,9 @@ async def test_rows_and_filters(core: CoreEngine, shop: Shop) -> None:
             await core.list_containers(False, 0, False, filters)
         assert refused.value.message == message
     rows = await core.list_containers(True, 0, True, {})
-    assert [(row.state, row.status, row.size_rw) for row in rows] == [
-        ("exited", "Exited (3) Less than a second ago", rows[0].size_rw),
-        ("running", "Up Less than a second", rows[1].size_rw),
-    ]
+    assert [(row.state, row.size_rw) for row in rows] == [("exited", rows[0].size_rw), ("running", rows[1].size_rw)]
+    assert re.fullmatch(rf"Exited \(3\) {AGE} ago", rows[0].status)
+    assert re.fullmatch(f"Up {AGE}", rows[1].status)
 
 
 async def test_logs(core: CoreEngine, shop: Shop) -> None:

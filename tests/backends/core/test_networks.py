@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -191,11 +192,31 @@ async def test_published_ports(core: CoreEngine, shop: Shop) -> None:
     await core.start_container(other)
 
 
+@contextmanager
+def taken_on_ipv6() -> Iterator[int]:
+    """A port that somebody listens on over IPv6; it is free over IPv4, and the next one over both."""
+    while True:
+        with socket.socket(socket.AF_INET6) as foreign:
+            foreign.bind(("::1", 0))
+            number = foreign.getsockname()[1]
+            if all(is_free(*each) for each in (("127.0.0.1", number), ("127.0.0.1", number + 1), ("::1", number + 1))):
+                foreign.listen()
+                yield number
+                return
+
+
+def is_free(address: str, port: int) -> bool:
+    """Not taken, not by a connection that ended a short while ago either."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        try:
+            probe.bind((address, port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
 async def test_a_port_taken_on_ipv6_is_given_back_on_ipv4(core: CoreEngine, shop: Shop) -> None:
-    with socket.socket(socket.AF_INET6) as foreign:
-        foreign.bind(("::1", 0))
-        foreign.listen()
-        number = foreign.getsockname()[1]
+    with taken_on_ipv6() as number:
         found = await shop.create("sleep", "60", host={"PortBindings": {"80/tcp": [{"HostPort": str(number)}]}})
         with pytest.raises(EngineError, match=rf"failed to bind host port for :::{number}:.*: address already in use$"):
             await core.start_container(found)

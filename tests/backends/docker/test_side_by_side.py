@@ -189,17 +189,18 @@ def test_a_killed_worker_costs_its_own_containers_only(both: Both, victim: str, 
     socket_path = both.appliance.config.worker_socket(victim)
     hidden = socket_path.with_suffix(".hidden")
     socket_path.rename(hidden)
+    socket_path.write_text("")  # in the next worker's way, which replaces no file that is not a socket
     os.kill(stopped, signal.SIGKILL)
-    with socket.socket(socket.AF_UNIX) as dead:  # in the next worker's way: it cannot start until this is gone
-        dead.bind(str(socket_path))
+    try:
         _look_around(both, victim, other)
         attached.stdin.write(b"after\n")
         attached.stdin.close()
         assert attached.stdout is not None
         assert attached.stdout.read() == b"before\nafter\n"
         assert attached.wait(timeout=30) == 0
-    socket_path.unlink(missing_ok=True)
-    hidden.unlink(missing_ok=True)
+    finally:
+        socket_path.unlink()
+        hidden.unlink()
     eventually(lambda: both.engine.docker("inspect", f"on-{victim}").code == 0)
     if victim == "docker":  # the engine behind it never noticed
         assert both.ok("inspect", "--format", "{{.State.Running}}", f"on-{victim}") == "true"

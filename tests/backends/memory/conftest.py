@@ -27,7 +27,6 @@ class Worker:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.socket = root / "socket"
-        self.log = root / "worker.log"
         self.ready: dict[str, object] = {}
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -87,6 +87,13 @@ def text(lines: list[t.Progress]) -> str:
     return "".join(line.stream for line in lines if isinstance(line.stream, str))
 
 
+@pytest.fixture(autouse=True)
+def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No build finds anything on the network, whatever this machine reaches. Loopback is never asked by a proxy."""
+    for scheme in ("http", "https"):
+        monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:1")
+
+
 @pytest.fixture
 def builds(core: CoreEngine) -> Shop:
     return Shop(core)
