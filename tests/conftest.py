@@ -13,9 +13,11 @@ from tests.oracle import daemon
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # The machine has other things to do.
-    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("busy")
+    # The machine has other things to do, and what fails is to fail again: --hypothesis-profile=explore looks further.
+    busy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("explore", busy, max_examples=3000)
+    settings.register_profile("same", busy, derandomize=True)
+    settings.load_profile(config.getoption("--hypothesis-profile") or "same")
     config.addinivalue_line("markers", "oracle: runs against Debian's dockerd too (the run on dockerd is slow)")
 
 

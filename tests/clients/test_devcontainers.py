@@ -16,6 +16,14 @@ from tests.oracle.tools import VENV
 pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 CLI = Path(__file__).with_name("node_modules") / "@devcontainers/cli/devcontainer.js"
 PROJECTS = Path(__file__).with_name("devcontainers")
+DOCKER = """#!/bin/sh
+# The CLI asks for events beside its `docker run`, and waits for ever for a start that comes before they are asked for.
+if [ "$1" = events ]; then
+    shift
+    set -- events --since $(($(date +%s) - 1)) "$@"
+fi
+exec docker "$@"
+"""
 
 
 class Project:
@@ -24,13 +32,16 @@ class Project:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine = engine
         self.folder = folder
+        self._docker = folder.parent / "docker"
+        self._docker.write_text(DOCKER)
+        self._docker.chmod(0o755)
 
     def __call__(self, command: str, *arguments: str, input: str = "") -> Result:
         words = [f"{VENV}/bin/node", str(CLI), command, "--workspace-folder", str(self.folder), *arguments]
         return self.engine.run(words, input=input, cwd=self.folder, timeout=120)
 
     def up(self, *options: str) -> dict[str, Any]:
-        result = self("up", *options)
+        result = self("up", "--docker-path", str(self._docker), *options)
         assert result.code == 0, result
         found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Iterator
 
 import docker
@@ -132,8 +133,9 @@ def test_images(client: docker.DockerClient) -> None:
 
 
 def test_events_and_stats(client: docker.DockerClient) -> None:
-    events = client.events(decode=True, filters={"type": "container", "event": ["create", "start", "die", "destroy"]})
-    container = client.containers.run(BASE, ["true"], detach=True)
+    wanted = {"type": "container", "event": ["create", "start", "die", "destroy"], "label": "watched"}
+    events = client.events(decode=True, since=int(time.time()), filters=wanted)  # dockerd answers, then subscribes
+    container = client.containers.run(BASE, ["true"], detach=True, labels=["watched"])
     container.wait()
     container.remove()
     seen = [next(events) for _ in range(4)]

@@ -33,6 +33,7 @@ def stocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1300)
 def test_own_suite(stocked: Engine, tmp_path: Path) -> None:
     folder = sources.fetch(HERE / "requirements.txt", "tests")
     fixed = ("-p", "no:cacheprovider", "-c", "/dev/null", f"--rootdir={folder}", "--timeout=60", "-q", "--tb=short")

@@ -34,7 +34,7 @@ def test_what_strangers_send(name: str) -> None:
     target = TARGETS[name]
 
     @seed(1)
-    @settings(max_examples=300, deadline=5000, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=300, deadline=30000, database=None, suppress_health_check=list(HealthCheck))
     @given(inputs(target))
     def feed(data: bytes) -> None:
         target.feed(data)

@@ -31,6 +31,9 @@ SCRIPT = """set -e
 hostname oracle
 mount -t tmpfs tmpfs /run
 ip link set lo up
+# dockerd gives ports out from the first on that the kernel gives its clients; where one of those is in use over IPv4,
+# dockerd 20.10 publishes another port over IPv6 ever after (moby issue 42442).
+echo 32768-36863 > /proc/sys/net/ipv4/ip_local_reserved_ports
 "$@" &
 wait $!
 """

@@ -7,7 +7,7 @@ import re
 PATTERNS = (
     (re.compile(r"sha256:[0-9a-f]{64}\b"), "<digest>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<id>"),
-    (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{12}\b"), "<short id>"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "<short id>"),
     (re.compile(r"(?<!0001-01-01T)\b(?!0001-)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"), "<time>"),
     (re.compile(r"\b(About an?|Less than a|\d+) (second|minute|hour|day|week|month|year)s?( ago)?"), "<age>"),
     (re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b"), "<mac>"),

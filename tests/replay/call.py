@@ -13,7 +13,8 @@ SECONDS = 120.0
 class Call:
     """A request under way, in a thread. Resource handling: its connection stays open until `close`.
 
-    Error handling: `wait_answer` and `wait_end` raise what went wrong on the connection; they wait at most 120 s.
+    Error handling: `wait_head`, `wait_answer` and `wait_end` raise what went wrong on the connection; they wait at
+    most 120 s.
     """
 
     def __init__(self, path: str, typed: bytes = b"") -> None:
@@ -22,6 +23,7 @@ class Call:
         self.body = b""
         self._typed = typed
         self._error: Exception | None = None
+        self._begun = threading.Event()
         self._answered = threading.Event()
         self._connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
         self._connection.sock = self._socket = socket.socket(socket.AF_UNIX)
@@ -34,6 +36,12 @@ class Call:
         arguments = (method, target, body, headers)
         self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
         self._thread.start()
+
+    def wait_head(self) -> None:
+        """Returns when the engine has begun to answer."""
+        if not self._begun.wait(SECONDS):
+            raise TimeoutError("no head")
+        self._check()
 
     def wait_answer(self) -> None:
         """Returns when the answer is whole, or the connection taken over."""
@@ -68,6 +76,7 @@ class Call:
         except (OSError, http.client.HTTPException) as error:
             self._error = error
         finally:
+            self._begun.set()
             self._answered.set()
 
     def _send(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> None:
@@ -82,6 +91,7 @@ class Call:
     def _receive(self) -> None:
         response = self._connection.getresponse()
         self.status, self.headers = response.status, {n.lower(): v for n, v in response.getheaders()}
+        self._begun.set()
         if self.status != 101:
             self.body = response.read()
             return

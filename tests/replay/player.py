@@ -76,6 +76,8 @@ class Player:
         call = self._calls[line["n"]] = Call(self._path, self._typed.get(line["n"], b""))
         body = self._ours(json.dumps(line["body"])).encode() if "body" in line else None
         call.start(line["method"], self._ours(line["target"]), body, line["headers"])
+        if path.endswith("/wait"):
+            call.wait_head()  # as clients do before they start what they wait for
         return call
 
     def _answer(self, line: dict[str, Any]) -> Outcome:

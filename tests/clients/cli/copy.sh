@@ -12,12 +12,12 @@ docker cp -L box:/tmp/in/link followed && cat followed
 tar -C in -cf - . | docker cp - box:/tmp/streamed; tar -C in -cf - . | docker cp - box:/tmp
 docker cp box:/tmp/a - | tar -xOf -
 docker cp box:/nosuch .
-docker cp b box:/nosuch/folder/ 2>&1 | grep -v level=error
-docker cp b box:/nosuch/file
+docker cp b box:/nosuch/folder/ 2> said; echo $?; grep -v level=error said
+docker cp b box:/nosuch/file 2> said; echo $?; grep -v level=error said
 docker cp nosuchfile box:/tmp
-docker cp b nosuch:/tmp
+docker cp b nosuch:/tmp 2> said; echo $?; grep -v level=error said
 docker cp nosuch:/tmp .
-docker cp in box:/etc/passwd 2>&1 | tail -n 1
+docker cp in box:/etc/passwd 2> said; echo $?; grep -v level=error said
 docker cp box:/etc/passwd in/sub/ && head -n 1 in/sub/passwd
 docker rm -v box
 docker run -d --name run sockerless/base sleep 1000

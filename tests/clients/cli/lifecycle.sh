@@ -1,4 +1,4 @@
-docker create --name cc sockerless/base sh -c 'trap "echo stopping; exit 5" TERM; echo up; while :; do sleep 0.1; done'
+docker create --name cc sockerless/base sh -c 'trap "echo stopping; sleep 0.3; exit 5" TERM; echo up; while :; do sleep 0.1; done'
 docker inspect -f '{{.State.Status}} {{.State.Running}} {{.State.Pid}} {{.State.ExitCode}}' cc
 docker start cc
 docker inspect -f '{{.State.Status}} {{.State.Running}} {{.State.ExitCode}}' cc

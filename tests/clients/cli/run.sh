@@ -16,7 +16,7 @@ docker run --rm --entrypoint /bin/echo sockerless/base from entrypoint
 docker run --rm sockerless/base nosuchprogram
 docker run --rm sockerless/base /etc
 docker run --rm sockerless/base /etc/passwd
-docker run --rm nosuch/image:1 true 2>&1 | head -n 1
+docker run --rm 127.0.0.1:1/image:1 true 2>&1 | head -n 1
 docker run --rm --read-only sockerless/base touch /file
 docker run --rm --read-only --tmpfs /scratch sockerless/base touch /scratch/file
 docker run --rm -v data:/data sockerless/base sh -c 'echo kept > /data/f'

@@ -49,6 +49,7 @@ def fetch(project: Project, service: str, host: str) -> str:
 def test_who_reaches_whom(shop: Maker) -> None:
     project = shop(TEXT)
     project.ok("up", "--detach", "--wait")
+    project.sh("back", "until wget -q -O- http://127.0.0.1/name 2>&-; do sleep 0.1; done")
     for name in ("back", "shop-back-1", "database", "db.example.test"):
         assert fetch(project, "front", name) == "backend"
     assert fetch(project, "sidecar", "127.0.0.1") == "backend"

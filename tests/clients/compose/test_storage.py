@@ -112,7 +112,11 @@ volumes: {outside: {external: true, name: shop-outside}}
 
 def test_a_volume_is_a_directory_of_the_host(shop: Maker) -> None:
     project = shop("""
-services: {web: {image: sockerless/base, command: "sh -c 'cat /data/in > /data/out'", volumes: ["data:/data"]}}
+services:
+  web:
+    image: sockerless/base
+    command: sh -c 'cat /data/in > /data/out; sleep 0.5'  # compose subscribes to events beside the start
+    volumes: ["data:/data"]
 volumes: {data: {driver_opts: {type: none, o: bind, device: "${HERE}"}}}
 """)
     project.write(".env", f"HERE={project.folder}/here\n")

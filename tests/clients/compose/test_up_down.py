@@ -134,7 +134,7 @@ ENDING = """
 services:
   test:
     image: sockerless/base
-    command: sh -c 'echo testing; exit 3'
+    command: sh -c 'sleep 0.5; echo testing; exit 3'  # compose subscribes to events beside the start
     depends_on: [server]
   server:
     image: sockerless/base
