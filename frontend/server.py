@@ -155,7 +155,7 @@ class HijackProtocol(HttpToolsProtocol):
             self._receive_post(self._head + data)
         else:
             self._feed(data)
-        self._abort_unread()
+        self._abort_unseen()
 
     def _receive_post(self, data: bytes) -> None:
         end = data.find(b"\r\n\r\n") + 4
@@ -306,9 +306,9 @@ class HijackProtocol(HttpToolsProtocol):
     def _hung_up(self) -> None:
         """The client is gone altogether. What it sent before may still be on its way."""
         self._gone = True
-        self._abort_unread()
+        self._abort_unseen()
 
-    def _abort_unread(self) -> None:
+    def _abort_unseen(self) -> None:
         """While a client's data is not read its end would go unseen."""
         if self._gone and (self._ended or self.flow.read_paused):
             self.transport.abort()

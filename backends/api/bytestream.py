@@ -134,6 +134,17 @@ class Writable(asyncio.Protocol):
     def hung_up(self) -> None:
         """Nobody is there any more. What was sent before may still be on its way."""
         self._hung_up = True
+        self.abort_unseen()
+
+    @property
+    def unseen(self) -> bool:
+        """The transport is not read now, so it would not notice the peer's end."""
+        return False
+
+    def abort_unseen(self) -> None:
+        """To be called when ``unseen`` may have become true: nobody else would end a connection whose peer is gone."""
+        if self._hung_up and self.unseen:
+            self.transport.abort()
 
     def pause_writing(self) -> None:
         if self._full is None:
@@ -181,20 +192,16 @@ class ByteStream(Writable):
 
     def data_received(self, data: bytes) -> None:
         self.inbox.feed(data)
-        if self._hung_up and self.inbox.paused:
-            self.abort()
+        self.abort_unseen()
 
     def eof_received(self) -> bool:
         self.inbox.end()
-        if self._hung_up:
-            self.abort()
+        self.abort_unseen()
         return True
 
-    def hung_up(self) -> None:
-        """Wait for what was sent before, unless it is not being read."""
-        super().hung_up()
-        if self.inbox.ended or self.inbox.paused:
-            self.abort()
+    @property
+    def unseen(self) -> bool:
+        return self.inbox.ended or self.inbox.paused
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -109,13 +109,9 @@ class _Connection(Writable):
         super().connection_made(transport)
         self._server.connections.add(self)
 
-    def hung_up(self) -> None:
-        super().hung_up()
-        self._abort_unread()
-
-    def _abort_unread(self) -> None:
-        if self._hung_up and self._upload is not None and self._upload.paused:
-            self.transport.abort()
+    @property
+    def unseen(self) -> bool:
+        return self._upload is not None and self._upload.paused
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -131,7 +127,7 @@ class _Connection(Writable):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             log.warning("request refused", extra={"reason": str(error)})
             self.transport.abort()
-        self._abort_unread()
+        self.abort_unseen()
 
     # -- the parser's side
 

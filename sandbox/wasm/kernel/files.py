@@ -59,14 +59,14 @@ class OpenFile:
             self.close()
 
     @contextmanager
-    def held(self) -> Iterator[OpenFile]:
+    def held(self) -> Iterator[None]:
         """Keep it open meanwhile, for who looks at another process's; ENOENT when its last descriptor is closed."""
         with _references:
             if not self.references:
                 fail(errno.ENOENT)
             self.references += 1
         try:
-            yield self
+            yield
         finally:
             self.release()
 
