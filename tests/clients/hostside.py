@@ -12,27 +12,26 @@ import socket, sys, time
 kind, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 deadline = time.monotonic() + 30
-one = socket.socket(family, socket.SOCK_DGRAM)
-while kind == "udp" and time.monotonic() < deadline:  # one socket: a server may answer its first peer only
-    one.settimeout(1)
-    try:
-        one.connect((address, port))
-        one.sendall(b"page")
-        print(one.recv(65536).decode().split()[-1])
-        break
-    except (ConnectionError, TimeoutError):
-        time.sleep(0.05)
-while kind == "tcp" and time.monotonic() < deadline:
+datagrams = socket.socket(family, socket.SOCK_DGRAM)  # one for all tries: a server may answer its first peer only
+datagrams.settimeout(1)
+
+def echo():
+    datagrams.connect((address, port))
+    datagrams.sendall(b"page")
+    return datagrams.recv(65536)
+
+def page():
     with socket.socket(family) as one:
         one.settimeout(20)
-        try:
-            one.connect((address, port))
-            one.sendall(b"GET /page HTTP/1.0\\r\\n\\r\\n")
-            answer = one.recv(65536)
-            while (more := one.recv(65536)):
-                answer += more
-        except (ConnectionError, TimeoutError):
-            answer = b""
+        one.connect((address, port))
+        one.sendall(b"GET /page HTTP/1.0\\r\\n\\r\\n")
+        return b"".join(iter(lambda: one.recv(65536), b""))
+
+while time.monotonic() < deadline:
+    try:
+        answer = page() if kind == "tcp" else echo()
+    except (ConnectionError, TimeoutError):
+        answer = b""
     if answer:
         print(answer.decode().split()[-1])
         break

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.place import Calm, Place, eventually, open_stream, read_until
+from tests.faults.place import Calm, Place, open_stream, read_until
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from typing import Any
 from appliance.config import Config
 from appliance.supervision import Appliance
 from tests.oracle.tools import SEARCH, VENV, tool
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "sockerless/base"
@@ -240,14 +241,6 @@ def read_until(connection: socket.socket, wanted: bytes) -> bytes:
         assert data, f"closed before {wanted!r}: {found!r}"
         found += data
     return found
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for a condition of another process that nothing announces."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
 
 
 class Calm:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.place import BASE, TAR, Place, eventually
+from tests.faults.place import BASE, TAR, Place
 from tests.faults.tars import config, docker_archive, entry, tar
 from tests.faults.test_bad_registries import CONFIG, LAYER, Registry, pull_error
+from tests.waiting import eventually
 
 SIZE_MB = 48
 NO_SPACE = "no space left on device"

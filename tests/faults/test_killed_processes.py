@@ -14,8 +14,9 @@ from http.client import HTTPException
 
 import pytest
 
-from tests.faults.place import BASE, TAR, Place, eventually, open_stream, read_all, read_until
+from tests.faults.place import BASE, TAR, Place, open_stream, read_all, read_until
 from tests.faults.tars import config, docker_archive, entry, tar
+from tests.waiting import eventually
 
 ROUNDS = 4
 PATIENCE = 0.04  # seconds over which the kills of a kind are spread

@@ -12,8 +12,9 @@ from functools import partial
 
 import pytest
 
-from tests.faults.place import BASE, HOST, Place, eventually, open_stream, read_all, read_until
+from tests.faults.place import BASE, HOST, Place, open_stream, read_all, read_until
 from tests.faults.tars import config, docker_archive, entry, tar
+from tests.waiting import eventually
 
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: tcp\r\n"
 BIG = tar(entry("zeros", bytes(8 << 20)))

@@ -12,7 +12,8 @@ from functools import partial
 
 import pytest
 
-from tests.faults.place import BASE, Place, eventually, open_stream, read_all
+from tests.faults.place import BASE, Place, open_stream, read_all
+from tests.waiting import eventually
 
 
 def test_a_fork_bomb_meets_its_limit(site: Place) -> None:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from appliance.config import Config
 from appliance.supervision import Appliance
 from tests.clients.engine import Engine
 from tests.oracle.daemon import Oracle
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 BASE = "sockerless/base"
@@ -62,13 +63,6 @@ def clean(both: Both) -> Iterator[None]:
     both.ok("network", "prune", "-f")
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
-
-
 def test_each_runtime_runs_its_own(both: Both) -> None:
     assert "WebAssembly" in both.ok("run", "--rm", BASE, "uname", "-a")
     assert both.ok("run", "--rm", "--runtime", "docker", BASE, "uname", "-r") == os.uname().release
@@ -98,7 +92,7 @@ def test_everything_a_container_can_do(both: Both, runtime: str, tmp_path: Path)
     both.ok("network", "create", "shared-net")
     common = ["--runtime", runtime, "--name", "whole", "--network", "shared-net", "-v", "shared-vol:/data"]
     both.ok("run", "-d", *common, BASE, "sh", "-c", "echo started; sleep 1000")
-    eventually(lambda: both.ok("logs", "whole") == "started")
+    eventually(lambda: both.ok("logs", "whole") == "started", 60)
     (tmp_path / "file").write_text("copied\n")
     both.ok("cp", str(tmp_path / "file"), "whole:/data/file")
     assert both.ok("exec", "whole", "cat", "/data/file") == "copied"
@@ -201,7 +195,7 @@ def test_a_killed_worker_costs_its_own_containers_only(both: Both, victim: str, 
     finally:
         socket_path.unlink()
         hidden.unlink()
-    eventually(lambda: both.engine.docker("inspect", f"on-{victim}").code == 0)
+    eventually(lambda: both.engine.docker("inspect", f"on-{victim}").code == 0, 60)
     if victim == "docker":  # the engine behind it never noticed
         assert both.ok("inspect", "--format", "{{.State.Running}}", f"on-{victim}") == "true"
 
@@ -237,4 +231,4 @@ def test_an_engine_that_hangs_costs_its_own_containers_only(both: Both, driven: 
         assert time.monotonic() - began < 30
     finally:
         os.kill(driven.dockerd_pid(), signal.SIGCONT)
-    eventually(lambda: both.ok("ps", "--format", "{{.Names}}") == "on-docker")
+    eventually(lambda: both.ok("ps", "--format", "{{.Names}}") == "on-docker", 60)

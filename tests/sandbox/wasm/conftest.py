@@ -16,6 +16,7 @@ from sandbox.wasm.kernel.output import MESSAGE
 from sandbox.wasm.sandbox import ExitStatus, Host, Process, ProcessSpec, Sandbox, SandboxSpec
 from sandbox.wasm.trial import base_tree
 from sandbox.wasm.userland.store import build, default_cache
+from tests.waiting import eventually
 
 ENVIRON = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=xterm")
 DEADLINE = 20
@@ -77,11 +78,9 @@ class Containers:
     def close(self) -> None:
         for made in self._made:
             made.kill_all()
-        end = time.monotonic() + DEADLINE
         for made in self._made:
-            while made.kernel is not None and made.kernel.tasks:
-                assert time.monotonic() < end, made.kernel.tasks
-                os.sched_yield()
+            if (kernel := made.kernel) is not None:
+                eventually(lambda kernel=kernel: not kernel.tasks, DEADLINE)  # type: ignore[misc]
             made.close()
 
 

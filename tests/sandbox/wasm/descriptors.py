@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-DEADLINE = 20
+from tests.waiting import eventually
 
 
 @contextmanager
@@ -21,10 +20,11 @@ def at_most_more(allowed: int) -> Iterator[None]:
     gc.collect()  # what other tests left to the collector
     before = _descriptors()
     yield
-    end = time.monotonic() + DEADLINE
-    while len(now := _descriptors()) > len(before) + allowed:
-        assert time.monotonic() < end, sorted(now.items() - before.items())
-        os.sched_yield()
+    eventually(
+        lambda: len(_descriptors()) <= len(before) + allowed,
+        20,
+        told=lambda: sorted(_descriptors().items() - before.items()),
+    )
 
 
 def _descriptors() -> dict[str, str]:

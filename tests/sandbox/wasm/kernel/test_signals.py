@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import struct
 import threading
 import time
@@ -31,6 +30,7 @@ from sandbox.wasm.kernel.abi import (
 from sandbox.wasm.kernel.signals import post
 from sandbox.wasm.kernel.timers import ALARMS
 from tests.sandbox.wasm.kernel.kit import Box, Sys, exited
+from tests.waiting import eventually
 
 SIGUSR1, SIGUSR2 = 10, 12
 BLOCK, UNBLOCK, SETMASK = 0, 1, 2
@@ -289,8 +289,8 @@ def test_a_timer_switched_off_when_it_is_due_does_not_ring() -> None:
         sys.act(SIGALRM, HANDLER)
         with sys.task.kernel.lock:
             sys("setitimer", 0, struct.pack("<4i", 0, 0, 0, 1), 0)
-            while any(when <= time.monotonic() for when, _, _ in list(ALARMS._due)):
-                os.sched_yield()  # until its alarm waits for the lock
+            alarm = sys.task.timer._alarm
+            eventually(lambda: all(alarm != number for _, number, _ in list(ALARMS._due)))  # it waits for the lock
             sys("setitimer", 0, bytes(16), 0)
         ALARMS.at(time.monotonic(), rung.set)
         assert rung.wait(20)

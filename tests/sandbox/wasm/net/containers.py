@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +22,9 @@ from sandbox.wasm.userland.store import current, default_cache
 from sandbox.wasm.vfs.node import Directory, write_all
 from sandbox.wasm.vfs.tmpfs import Tmpfs
 from sandbox.wasm.vfs.tree import FileTree
+from tests.waiting import eventually
 
 assert calls
-DEADLINE = 20
 _ENVIRON = ["PATH=/bin", "HOME=/"]
 
 
@@ -77,10 +76,7 @@ class Container:
 
     def close(self) -> None:
         self.kernel.kill_all()
-        end = time.monotonic() + DEADLINE
-        while self.kernel.tasks:
-            assert time.monotonic() < end, self.kernel.tasks
-            os.sched_yield()
+        eventually(lambda: not self.kernel.tasks, 20)
 
 
 class Running:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import urllib.request
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ import pytest
 
 from sandbox.wasm.net import Network, Stack, Switch
 from sandbox.wasm.net.isolated import IsolatedStack
+from tests.waiting import eventually
 
 from .containers import Container, Programmer, containers
 
@@ -43,10 +43,7 @@ def pair(programs: Programmer, no_descriptor_is_left: None) -> Iterator[tuple[Co
 
 
 def until_listening(stack: IsolatedStack, port: int) -> None:
-    end = time.monotonic() + 20
-    while stack.tcp.find("10.5.0.2", port, listening=True) is None:
-        assert time.monotonic() < end, f"nobody listens on {port}"
-        os.sched_yield()
+    eventually(lambda: stack.tcp.find("10.5.0.2", port, listening=True) is not None, 20, lambda: f"on {port}")
 
 
 def test_web_server_by_name(pair: tuple[Container, Container, IsolatedStack]) -> None:

@@ -17,6 +17,7 @@ from sandbox.wasm.kernel.credentials import Credentials
 from sandbox.wasm.kernel.syscalls import RESTART
 from sandbox.wasm.net import Stack
 from sandbox.wasm.net.isolated import IsolatedStack
+from tests.waiting import eventually
 
 from .guest import Guest, guests
 
@@ -39,10 +40,7 @@ def start(act: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
 
 def sleeping(guest: Guest) -> None:
     """Until the process waits in the kernel."""
-    end = time.monotonic() + 10
-    while guest.task.state != "S":
-        assert time.monotonic() < end
-        os.sched_yield()
+    eventually(lambda: guest.task.state == "S", 10)
 
 
 def test_accept_waits_and_tells_who_came(web: IsolatedStack, client: IsolatedStack) -> None:
