@@ -27,7 +27,8 @@ def fetch(requirements: Path, part: str = "") -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         with tarfile.open(Path(scratch, f"{name}.tar.gz")) as archive:
-            archive.extractall(scratch, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12 has Python 3.11.2
+            archive.extractall(scratch)
         unpacked = Path(scratch, name)
         if part:
             kept = Path(scratch, "kept")

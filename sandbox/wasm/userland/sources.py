@@ -80,7 +80,8 @@ def unpack(source: Source, into: Path) -> Path:
         _dpkg_source(source.path, into)
     else:
         with tarfile.open(source.path) as archive:
-            archive.extractall(into, filter="tar")
+            archive.extraction_filter = getattr(tarfile, "tar_filter", None)  # Debian 12 has Python 3.11.2
+            archive.extractall(into)
         inner = list(into.iterdir())
         return inner[0] if len(inner) == 1 else into
     return into

@@ -128,7 +128,8 @@ class LocalDriver:
         with os.fdopen(os.dup(index.fd()), "rb") as file:
             file.seek(0)
             with tarfile.open(fileobj=file) as archive:
-                archive.extractall(root, filter="tar")
+                archive.extraction_filter = getattr(tarfile, "tar_filter", None)  # Debian 12 has Python 3.11.2
+                archive.extractall(root)
 
     async def start(self, container: ContainerSpec, process: ExecSpec) -> LocalProcess:
         await self.prepare(container)
@@ -235,7 +236,8 @@ class LocalDriver:
         data = b"".join([piece async for piece in body])
         try:
             with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-                archive.extractall(target, filter="tar")
+                archive.extraction_filter = getattr(tarfile, "tar_filter", None)  # Debian 12 has Python 3.11.2
+                archive.extractall(target)
         except tarfile.TarError as error:
             raise OSError(22, str(error)) from None
 
@@ -283,7 +285,8 @@ class LocalDriver:
 
     async def fill(self, directory: Path, tar: Path) -> None:
         with tarfile.open(tar) as archive:
-            archive.extractall(directory, filter="fully_trusted")
+            archive.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)  # Debian 12 has Python 3.11.2
+            archive.extractall(directory)
 
     # -- networks
 

@@ -65,7 +65,8 @@ class LikeLinux(RuleBasedStateMachine):
         packed = tar(IMAGE)
         (self.home / "layer").write_bytes(packed)
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(self.real, filter="fully_trusted")
+            archive.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)  # Debian 12 has Python 3.11.2
+            archive.extractall(self.real)
         self.lower = merge([LayerIndex.of_tar(self.home / "layer")])
         self.open: tuple[Handle, int] | None = None
         self._start()
